@@ -1,0 +1,142 @@
+#include "conf/settings.h"
+
+#include "base/file.h"
+
+enum { SETTINGS_VERSION = 1, SETTINGS_FILE_BYTES = 1 << 20 };
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct conf_key keys[] = {
+    {"version", CONF_U64, AT(version), "1", 1, 1e6, "",
+     "layout of the data set directory; written by init", NULL},
+    {"seed", CONF_U64, AT(seed), "1", 0, 9e15, "",
+     "all draws (clip starts, augmentation, training order) follow from it", NULL},
+    {"keep_audio", CONF_BOOL, AT(keep_audio), "off", 0, 0, "",
+     "keep previews in DIR/audio after their tensors are stored", NULL},
+    {"disk.floor", CONF_U64, AT(disk_floor_mib), "512", 0, 1e9, "MiB",
+     "fetch pauses and extract stops cleanly when less is free on the disk", NULL},
+    {"catalog.csv", CONF_STR, AT(catalog.csv), "", 0, 0, "",
+     "the music_info.csv, relative to the data set directory or absolute", NULL},
+
+    {"fetch.limit.*", CONF_RATES, AT(fetch.limit), "default=20/1", 0, 0, "requests/SECONDS",
+     "the most requests to a host (named by suffix) in any window of so many seconds; off: none",
+     NULL},
+    {"fetch.in_flight", CONF_U64, AT(fetch.in_flight), "16", 1, 256, "transfers",
+     "transfers at the same time; more seldom helps below 100 ms of round trip", NULL},
+    {"fetch.allow_private", CONF_BOOL, AT(fetch.allow_private), "off", 0, 0, "",
+     "accept links to loopback and private addresses; for tests and own servers only", NULL},
+    {"fetch.allow_http", CONF_BOOL, AT(fetch.allow_http), "on", 0, 0, "",
+     "accept http:// links beside https://", NULL},
+    {"fetch.user_agent", CONF_STR, AT(fetch.user_agent), "refrain/" REFRAIN_VERSION, 0, 0, "",
+     "sent with each request; add a contact so that a host can reach you", NULL},
+    {"fetch.connect_timeout", CONF_U64, AT(fetch.connect_timeout_ms), "10000", 100, 120000, "ms",
+     "longest wait for a connection", NULL},
+    {"fetch.timeout", CONF_U64, AT(fetch.timeout_ms), "60000", 100, 3600000, "ms",
+     "longest whole transfer; ends endless streams", NULL},
+    {"fetch.low_speed", CONF_U64, AT(fetch.low_speed_bytes_per_s), "2048", 0, 1e9, "bytes/s",
+     "a transfer slower than this for fetch.low_speed_time is given up", NULL},
+    {"fetch.low_speed_time", CONF_U64, AT(fetch.low_speed_s), "15", 1, 3600, "s",
+     "see fetch.low_speed", NULL},
+    {"fetch.max_bytes", CONF_U64, AT(fetch.max_bytes), "8388608", 1024, 268435456, "bytes",
+     "a longer body is refused; previews are about 400 KB", NULL},
+    {"fetch.max_redirects", CONF_U64, AT(fetch.max_redirects), "5", 0, 20, "",
+     "redirects followed for one link", NULL},
+    {"fetch.attempts", CONF_U64, AT(fetch.attempts), "5", 1, 100, "",
+     "tries a row gets; a host that throttles is never charged to its rows", NULL},
+    {"fetch.backoff", CONF_U64, AT(fetch.backoff_ms), "1000", 1, 3600000, "ms",
+     "first wait before a retry, doubled each time, with full jitter", NULL},
+    {"fetch.backoff_max", CONF_U64, AT(fetch.backoff_max_ms), "60000", 1, 86400000, "ms",
+     "longest wait before a retry", NULL},
+
+    {"spool.high_water", CONF_U64, AT(spool.high_water_mib), "1024", 1, 1e9, "MiB",
+     "fetch pauses while more waits for extract", NULL},
+
+    {"clip.policy", CONF_ENUM, AT(clip.policy), "random", 0, 0, "",
+     "where the clip is cut: drawn from seed and track, at the start, or in the middle",
+     "random|start|middle"},
+    {"clip.ms", CONF_U64, AT(clip.ms), "10000", 100, 600000, "ms",
+     "length of a clip; shorter previews are set aside", NULL},
+
+    {"features.rate", CONF_U64, AT(features.rate_hz), "22050", 4000, 192000, "Hz",
+     "rate that clips are resampled to", NULL},
+    {"features.n_fft", CONF_U64, AT(features.n_fft), "2048", 64, 65536, "samples",
+     "FFT and window length", NULL},
+    {"features.hop", CONF_U64, AT(features.hop), "512", 1, 65536, "samples",
+     "step from frame to frame", NULL},
+    {"features.n_mels", CONF_U64, AT(features.n_mels), "128", 1, 1024, "bands",
+     "mel bands (Slaney scale and norm)", NULL},
+    {"features.f_min", CONF_F64, AT(features.f_min_hz), "0", 0, 96000, "Hz",
+     "lower edge of the lowest band", NULL},
+    {"features.f_max", CONF_F64, AT(features.f_max_hz), "0", 0, 96000, "Hz",
+     "upper edge of the highest band; 0: half the rate", NULL},
+    {"features.top_db", CONF_F64, AT(features.top_db), "80", 1, 200, "dB",
+     "range kept below the clip's maximum", NULL},
+
+    {"augment.positives", CONF_U64, AT(augment.positives), "1", 0, 255, "views",
+     "augmented views stored beside each clip", NULL},
+    {"augment.chain", CONF_STR, AT(augment.chain),
+     "gaussian_noise(0.001,0.015,p=0.5) time_stretch(0.8,1.25,p=0.5) pitch_shift(-4,4,p=0.5) "
+     "gain(-5,5,p=1) gaussian_snr(5,10,p=1)",
+     0, 0, "", "transforms in order, each with its range and probability", NULL},
+
+    {"extract.threads", CONF_U64, AT(extract.threads), "0", 0, 256, "threads",
+     "workers that decode and compute; 0: one a core", NULL},
+    {"extract.queue", CONF_U64, AT(extract.queue), "64", 1, 4096, "tracks",
+     "finished tracks that may wait for the writer", NULL},
+
+    {"store.dtype", CONF_ENUM, AT(store.dtype), "u8", 0, 0, "",
+     "u8: 36 KB a clip within 0.158 dB; u12: 66 KB within 0.01 dB; f32: 165 KB, bit-exact",
+     "u8|u12|f32"},
+    {"store.zstd_level", CONF_U64, AT(store.zstd_level), "1", 1, 19, "",
+     "higher levels cost time and save nothing on these data", NULL},
+    {"store.map", CONF_U64, AT(store.map_gib), "1024", 1, 65536, "GiB",
+     "address space the store may grow into; no file grows by it", NULL},
+    {"store.commit_clips", CONF_U64, AT(store.commit_clips), "256", 1, 65536, "clips",
+     "a commit at the latest after so many clips", NULL},
+    {"store.commit_ms", CONF_U64, AT(store.commit_ms), "5000", 10, 600000, "ms",
+     "a commit at the latest after this time", NULL},
+
+    {"train.threads", CONF_U64, AT(train.threads), "0", 0, 256, "threads",
+     "0: one a core; the same number gives the same bits", NULL},
+    {"train.epochs", CONF_U64, AT(train.epochs), "10", 1, 10000, "",
+     "passes over the training tracks", NULL},
+    {"train.batch", CONF_U64, AT(train.batch), "32", 2, 4096, "triplets", "triplets in a step",
+     NULL},
+    {"train.steps_per_epoch", CONF_U64, AT(train.steps_per_epoch), "0", 0, 1e9, "steps",
+     "0: every training clip is an anchor once", NULL},
+    {"train.patience", CONF_U64, AT(train.patience), "0", 0, 10000, "epochs",
+     "stop after so many epochs without a better validation loss; 0: never", NULL},
+    {"train.learning_rate", CONF_F64, AT(train.learning_rate), "0.001", 1e-9, 10, "", "Adam's step",
+     NULL},
+    {"train.weight_decay", CONF_F64, AT(train.weight_decay), "0.0001", 0, 1, "",
+     "L2 term added to the gradient", NULL},
+    {"train.margin", CONF_F64, AT(train.margin), "1", 0, 4, "", "margin of the triplet loss", NULL},
+    {"train.validation_share", CONF_F64, AT(train.validation_share), "0.15", 0.01, 0.9, "",
+     "share of tracks (or of groups) that training never sees", NULL},
+
+    {"run.backoff", CONF_U64, AT(run.backoff_ms), "1000", 10, 3600000, "ms",
+     "wait before a stage that failed is started again, doubled each time", NULL},
+    {"run.backoff_max", CONF_U64, AT(run.backoff_max_ms), "60000", 10, 86400000, "ms",
+     "longest such wait", NULL},
+};
+
+const struct conf_table settings_table = {keys, ARRAY_LEN(keys)};
+
+bool settings_load(const char *path, struct settings *out, struct err *e)
+{
+    struct buf text;
+    buf_init(&text, SETTINGS_FILE_BYTES);
+    conf_defaults(&settings_table, out);
+    bool ok =
+        file_read_all(path, &text, e) && conf_parse(&settings_table, buf_span(&text), path, out, e);
+    buf_release(&text);
+    if (!ok) {
+        e->kind = ERR_USAGE;
+        return false;
+    }
+    if (out->version > SETTINGS_VERSION)
+        return err_set(e, ERR_USAGE,
+                       "%s is version %llu and this refrain knows up to %d: use a newer refrain",
+                       path, (unsigned long long)out->version, SETTINGS_VERSION);
+    return true;
+}

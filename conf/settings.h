@@ -1,0 +1,68 @@
+/*
+ * Every key of refrain.conf in one struct, const after start. Only main programs include this; they
+ * hand each module the few values it needs. The table in settings.c is the truth for defaults,
+ * ranges, units and reasons: conf/refrain.conf, --help texts and the manual are made from it.
+ */
+#ifndef REFRAIN_SETTINGS_H
+#define REFRAIN_SETTINGS_H
+
+#include "base/conf.h"
+
+enum clip_policy_setting { SETTING_CLIP_RANDOM, SETTING_CLIP_START, SETTING_CLIP_MIDDLE };
+enum store_dtype_setting { SETTING_DTYPE_U8, SETTING_DTYPE_U12, SETTING_DTYPE_F32 };
+
+struct settings {
+    uint64_t version; /* of the data set directory */
+    uint64_t seed;
+    bool keep_audio;
+    uint64_t disk_floor_mib;
+    struct {
+        char csv[CONF_STR_BYTES];
+    } catalog;
+    struct {
+        struct conf_rate_list limit;
+        uint64_t in_flight;
+        bool allow_private;
+        bool allow_http;
+        char user_agent[CONF_STR_BYTES];
+        uint64_t connect_timeout_ms, timeout_ms, low_speed_bytes_per_s, low_speed_s;
+        uint64_t max_bytes, max_redirects;
+        uint64_t attempts, backoff_ms, backoff_max_ms;
+    } fetch;
+    struct {
+        uint64_t high_water_mib;
+    } spool;
+    struct {
+        int policy; /* enum clip_policy_setting */
+        uint64_t ms;
+    } clip;
+    struct {
+        uint64_t rate_hz, n_fft, hop, n_mels;
+        double f_min_hz, f_max_hz, top_db;
+    } features;
+    struct {
+        uint64_t positives;
+        char chain[CONF_STR_BYTES];
+    } augment;
+    struct {
+        uint64_t threads, queue;
+    } extract;
+    struct {
+        int dtype; /* enum store_dtype_setting */
+        uint64_t zstd_level, map_gib, commit_clips, commit_ms;
+    } store;
+    struct {
+        uint64_t threads, epochs, batch, steps_per_epoch, patience;
+        double learning_rate, weight_decay, margin, validation_share;
+    } train;
+    struct {
+        uint64_t backoff_ms, backoff_max_ms;
+    } run;
+};
+
+extern const struct conf_table settings_table;
+
+/* Reads and checks DIR/refrain.conf. A newer directory version is ERR_USAGE. */
+MUST_CHECK bool settings_load(const char *path, struct settings *out, struct err *e);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * The catalogue: rows of music_info.csv and their states, in DIR/catalog.mdb (LMDB, one writer:
+ * fetch). A row's number is given once, in order of first sight, and never changes: records in the
+ * store are keyed by it. Rows are found again by track id. States that matter after a crash are
+ * durable; a row in flight comes back as an input.
+ *
+ *     NEW -> DIRECT|NEED -> FETCHED (in the same step handed over) -> DONE
+ *     WAIT(not_before, attempt, cause) from anywhere
+ *     ends: DONE, NO_MATCH, GONE, REJECTED(cause), BAD_ROW, DUP(of), DEAD(cause)
+ */
+#ifndef REFRAIN_CATALOG_H
+#define REFRAIN_CATALOG_H
+
+#include "base/err.h"
+#include "ingest/spool.h" /* TRACK_ID_MAX_BYTES */
+
+/* Numbers are on disk: append only. */
+enum row_state {
+    ROW_NEW,
+    ROW_DIRECT,   /* has a link to fetch */
+    ROW_NEED,     /* has no usable link: a resolver must find one */
+    ROW_WAIT,     /* try again at not_before_s */
+    ROW_DONE,     /* handed over */
+    ROW_NO_MATCH, /* no link and no resolver found one */
+    ROW_GONE,     /* the link is dead (404, 410) */
+    ROW_REJECTED, /* the bytes are not a preview */
+    ROW_BAD_ROW,  /* the CSV row cannot be used */
+    ROW_DUP,      /* same song as an earlier row */
+    ROW_DEAD,     /* out of attempts */
+    ROW_STATES,
+};
+
+const char *row_state_name(enum row_state s); /* "DONE" */
+bool row_state_is_final(enum row_state s);
+
+enum {
+    CATALOG_TEXT_BYTES = 256,
+    CATALOG_URL_BYTES = 2048,
+    CATALOG_TAGS_BYTES = 1024,
+    CATALOG_CAUSE_BYTES = 32
+};
+
+/* One row as read back. Text is UTF-8, cut at its limit on a character border. */
+struct catalog_row {
+    uint64_t row;
+    char track_id[TRACK_ID_MAX_BYTES + 1];
+    char name[CATALOG_TEXT_BYTES], artist[CATALOG_TEXT_BYTES], genre[CATALOG_TEXT_BYTES];
+    char tags[CATALOG_TAGS_BYTES];
+    char url[CATALOG_URL_BYTES];
+    uint32_t year;        /* 0: not given */
+    uint32_t duration_ms; /* of the song; 0: not given */
+    enum row_state state;
+    char cause[CATALOG_CAUSE_BYTES]; /* "http_404", "timeout", "no_link"; "" for none */
+    uint32_t attempts;
+    int64_t not_before_s; /* wall clock; WAIT only */
+    uint64_t preview_bytes;
+    uint64_t dup_of;
+};
+
+struct catalog;
+
+/* Read-only for status and report; a missing catalogue is ERR_PERM with a sentence. */
+MUST_CHECK bool catalog_open(const char *dataset_dir, bool writable, struct catalog **out,
+                             struct err *e);
+void catalog_close(struct catalog *c);
+
+/* Lifetime counters, kept in the catalogue. */
+struct catalog_totals {
+    uint64_t rows;
+    uint64_t states[ROW_STATES];
+    uint64_t requests, throttled, bytes;
+};
+MUST_CHECK bool catalog_totals(struct catalog *c, struct catalog_totals *out, struct err *e);
+
+/* Calls fn for every row in row order, in one read transaction; fn returns false to stop. The row
+ * is lent until fn returns. */
+typedef bool catalog_row_fn(void *arg, const struct catalog_row *row);
+MUST_CHECK bool catalog_each(struct catalog *c, catalog_row_fn *fn, void *arg, struct err *e);
+
+MUST_CHECK bool catalog_get(struct catalog *c, uint64_t row, struct catalog_row *out,
+                            struct err *e);
+
+#endif

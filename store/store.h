@@ -1,0 +1,140 @@
+/*
+ * The tensors on disk: DIR/features.mdb, LMDB. One writer process, any number of readers. Tables:
+ *   clip   u64 key -> record (store/record.h)
+ *   track  u64 row -> track id, counts, source id, what was drawn for each view
+ *   meta   schema version, the recipe (all that decides the bytes, as text), root hash, counts
+ *
+ * key = row << 16 | clip << 8 | view. View 0 is the clip itself, 1.. are its augmented positives; a
+ * track's clips and views are neighbours. The store is a function of catalogue and configuration,
+ * never of the order of arrival: root is a sum over hash64(key, record), kept with every commit.
+ */
+#ifndef REFRAIN_STORE_H
+#define REFRAIN_STORE_H
+
+#include "store/record.h"
+
+enum {
+    STORE_RECIPE_BYTES = 2048,
+    STORE_TRACK_ID_BYTES = 65,
+    STORE_AUGMENT_BYTES = 512,
+    STORE_VIEWS_MAX = 256
+};
+
+static inline uint64_t store_key(uint64_t row, uint32_t clip_i, uint32_t view_i)
+{
+    return row << 16 | (uint64_t)(clip_i & 0xff) << 8 | (view_i & 0xff);
+}
+
+static inline uint64_t store_key_row(uint64_t key)
+{
+    return key >> 16;
+}
+
+static inline uint32_t store_key_clip(uint64_t key)
+{
+    return (uint32_t)(key >> 8 & 0xff);
+}
+
+static inline uint32_t store_key_view(uint64_t key)
+{
+    return (uint32_t)(key & 0xff);
+}
+
+/* ---------------------------------------------------------------- writing (one thread) */
+
+struct store_recipe {
+    uint64_t spec_hash;
+    enum record_dtype dtype;
+    char text[STORE_RECIPE_BYTES]; /* canonical: feature spec, clip policy, seed, chain, dtype */
+};
+
+struct store_view {
+    uint64_t key;
+    struct span record;
+    const char *augment; /* what was drawn, "" for view 0 */
+};
+
+struct store_track {
+    uint64_t row;
+    const char *track_id;
+    uint64_t source_id;
+    const struct store_view *views;
+    size_t n_views;
+};
+
+struct store_writer;
+struct store_writer_params {
+    uint64_t map_bytes;
+    uint64_t commit_clips, commit_bytes, commit_ns; /* the first that is reached makes it due */
+    uint64_t disk_floor_bytes;
+};
+
+/* Takes the write lock: a second writer is ERR_FATAL, a store with another recipe is ERR_USAGE with
+ * both recipes' difference in the message. */
+MUST_CHECK bool store_writer_open(const char *dataset_dir, const struct store_recipe *recipe,
+                                  const struct store_writer_params *params,
+                                  struct store_writer **out, struct err *e);
+void store_writer_close(struct store_writer *w); /* drops what is not committed */
+
+/* A track that is already there (committed or not) is left as it is and *out_added is false. */
+MUST_CHECK bool store_put_track(struct store_writer *w, const struct store_track *track,
+                                uint64_t now_ns, bool *out_added, struct err *e);
+bool store_commit_due(const struct store_writer *w, uint64_t now_ns);
+/* When the open batch will be due; UINT64_MAX when it is empty. */
+uint64_t store_commit_deadline_ns(const struct store_writer *w);
+/* Durable when it returns true. A full disk is ERR_FATAL; earlier commits stay. */
+MUST_CHECK bool store_commit(struct store_writer *w, struct err *e);
+MUST_CHECK bool store_has_track(struct store_writer *w, uint64_t row, bool *out, struct err *e);
+
+/* ---------------------------------------------------------------- reading (thread-safe) */
+
+struct store;
+MUST_CHECK bool store_open(const char *dataset_dir, struct store **out, struct err *e);
+void store_close(struct store *s);
+
+struct store_stat {
+    uint64_t clips; /* records, views included */
+    uint64_t tracks;
+    uint64_t file_bytes, payload_bytes;
+    enum record_dtype dtype;
+    double max_err_db, rms_err_db;
+    uint64_t spec_hash, root;
+    char recipe[STORE_RECIPE_BYTES];
+};
+MUST_CHECK bool store_stat(struct store *s, struct store_stat *out, struct err *e);
+
+/* A pinned list of keys in order: what one training run sees. Lives in an unlinked temporary file
+ * that is mapped, not in anonymous memory, so that memory does not grow with the data set. */
+struct store_snapshot {
+    const uint64_t *keys; /* ascending; lent until store_snapshot_release */
+    size_t n_keys;
+    uint64_t root, spec_hash;
+    uint32_t n_frames, n_mels; /* the same for all records, or ERR_PERM */
+    size_t map_bytes;
+};
+MUST_CHECK bool store_snapshot_init(struct store *s, struct store_snapshot *out, struct err *e);
+void store_snapshot_release(struct store_snapshot *snap);
+
+/* Decodes n records into out[n][n_frames][n_mels] (dB) with n_threads threads of the caller's pool
+ * of one call; a missing key or a shape other than the given one is ERR_PERM naming the key. */
+MUST_CHECK bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t n_frames,
+                                 uint32_t n_mels, float *out, struct err *e);
+
+/* Asks the kernel for the pages of these records ahead of the reads; never fails, never waits. */
+void store_prefetch(struct store *s, const uint64_t *keys, size_t n);
+
+struct store_track_info {
+    char track_id[STORE_TRACK_ID_BYTES];
+    uint64_t source_id;
+    uint32_t n_views;
+};
+MUST_CHECK bool store_get_track(struct store *s, uint64_t row, struct store_track_info *out,
+                                struct err *e);
+MUST_CHECK bool store_get_info(struct store *s, uint64_t key, struct record_info *out,
+                               char augment[STORE_AUGMENT_BYTES], struct err *e);
+
+/* In key order; fn returns false to stop; the record is lent until then. */
+typedef bool store_record_fn(void *arg, uint64_t key, struct span record);
+MUST_CHECK bool store_each(struct store *s, store_record_fn *fn, void *arg, struct err *e);
+
+#endif

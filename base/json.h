@@ -34,7 +34,7 @@ void json_finish(struct json *j);
 void json_str(struct json *j, const char *key, const char *value); /* NULL value: null */
 void json_u64(struct json *j, const char *key, uint64_t value);
 void json_i64(struct json *j, const char *key, int64_t value);
-void json_f64(struct json *j, const char *key, double value); /* shortest of up to 9 digits */
+void json_f64(struct json *j, const char *key, double value); /* 9 significant digits */
 void json_bool(struct json *j, const char *key, bool value);
 void json_null(struct json *j, const char *key);
 void json_hex64(struct json *j, const char *key, uint64_t value); /* "16 hex digits" as a string */

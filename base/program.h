@@ -67,7 +67,8 @@ int program_main(const struct program *p, int argc, char **argv);
 
 bool program_stop_requested(void);
 int program_stop_fd(void); /* readable once a stop was requested; for poll */
-void program_request_stop(
-    void); /* as a signal would; for tests and for a thread that must end all */
+
+/* As a signal would: for tests, and for a thread that must end all. */
+void program_request_stop(void);
 
 #endif

@@ -39,6 +39,15 @@ MUST_CHECK bool spool_write(struct spool *s, uint64_t row, const char *track_id,
 MUST_CHECK bool spool_publish(struct spool *s, const struct spool_item *items, size_t n,
                               struct err *e);
 
+/* Puts into out[SPOOL_NAME_BYTES] the name of a row's file, and reads one back: false for a name
+ * that spool_name would not have made. An id of 1 to TRACK_ID_MAX_BYTES bytes always fits. */
+void spool_name(char out[SPOOL_NAME_BYTES], uint64_t row, const char *track_id);
+MUST_CHECK bool spool_name_parse(const char *name, struct spool_item *out);
+
+/* Calls fn for every item of new/, in no order; fn returns false to stop. */
+typedef bool spool_item_fn(void *arg, const struct spool_item *item);
+MUST_CHECK bool spool_each(struct spool *s, spool_item_fn *fn, void *arg, struct err *e);
+
 /* --- reader (extract) --- */
 /* Lists up to `max` items of new/ in name order, skipping foreign names. */
 MUST_CHECK bool spool_list(struct spool *s, struct spool_item *out, size_t max, size_t *out_n,

@@ -50,6 +50,8 @@ LINK_refrain-train    = $(LIBS_train) $(LIBS_store)
 # Tests of a room link that room and what it may enter.
 TROOMS_base = base
 TLINK_base =
+TROOMS_conf = conf base
+TLINK_conf =
 TROOMS_ingest = ingest base
 TLINK_ingest = $(LIBS_curl) $(LIBS_csv) $(LIBS_catalog) $(LIBS_decode)
 TROOMS_features = features base
@@ -75,7 +77,20 @@ FUZZ = $(FUZZ_SRC:%.c=$(B)/%)
 BENCH = $(BENCH_SRC:%.c=$(B)/%)
 OBJ = $(patsubst %.c,$(B)/obj/%.o,$(LIB_SRC) $(MAINS) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/driver.c)
 
-.PHONY: all
+.PHONY: help all
+help:
+	@echo 'make all           build $(PROGRAMS) into $(B)/bin'
+	@echo 'make test          install what is missing from Debian, build, run all tests'
+	@echo 'make demo          compose songs, serve, fetch, extract, train, report: five minutes'
+	@echo 'make bench         speed and memory, as ratios within one run'
+	@echo 'make sanitize      unit tests and fuzz corpora under ASan+UBSan and under TSan'
+	@echo 'make fuzz          FUZZ_EXECUTIONS=N mutations of each corpus (default 100000)'
+	@echo 'make layers        who may include whom'
+	@echo 'make format-check  clang-format; make format rewrites'
+	@echo 'make lint          cppcheck and clang-tidy'
+	@echo 'make conformance   compare with librosa itself (PyPI, in a virtual environment)'
+	@echo 'make install       PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away'
+
 all: $(BIN)
 
 $(B)/flags: FORCE
@@ -112,3 +127,83 @@ $(foreach t,$(UNIT_SRC) $(BENCH_SRC),$(eval $(call test_program,$(t),$(call room
 $(foreach t,$(FUZZ_SRC),$(eval $(call test_program,$(t),$(call room_of,$(t)),$(B)/obj/tests/fuzz/driver.o)))
 
 -include $(OBJ:.o=.d)
+
+# ---------------------------------------------------------------- tests and checks
+E2E = $(sort $(wildcard tests/e2e/*.sh))
+E2E_TESTS = $(filter-out tests/e2e/lib.sh,$(E2E))
+PY_TESTS = $(sort $(wildcard tests/*/test_*.py))
+SOURCES = $(wildcard */*.[ch] tests/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
+
+.PHONY: setup test unit sanitize fuzz bench demo conformance layers format format-check lint
+setup:
+	@scripts/setup.sh
+
+test: setup
+	+@$(MAKE) --no-print-directory Q=@ -j$$(nproc) all $(UNIT) $(FUZZ)
+	@tests/run.sh $(B) $(UNIT) $(FUZZ) $(PY_TESTS) $(E2E_TESTS)
+
+unit: $(UNIT) $(FUZZ)
+	@tests/run.sh $(B) $(UNIT) $(FUZZ)
+
+# Libraries of others are not instrumented: TSan is told to look at our code only, and leaks are
+# reported for memory that is ours.
+sanitize:
+	+@$(MAKE) --no-print-directory Q=@ -j$$(nproc) B=$(B)/asan SAN=address,undefined OPT=-O1 san-run
+	+@$(MAKE) --no-print-directory Q=@ -j$$(nproc) B=$(B)/tsan SAN=thread OPT=-O1 san-run
+
+.PHONY: san-run
+san-run: $(UNIT) $(FUZZ)
+	@LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp \
+	    FUZZ_EXECUTIONS=1000 tests/run.sh $(B) $(UNIT) $(FUZZ)
+
+fuzz: $(FUZZ)
+	@FUZZ_EXECUTIONS=$${FUZZ_EXECUTIONS:-100000} TEST_LIMIT_S=7200 tests/run.sh $(B) $(FUZZ)
+
+bench: all $(BENCH)
+	@tests/bench/run.sh $(B)
+
+demo: setup
+	+@$(MAKE) --no-print-directory Q=@ -j$$(nproc) all
+	@scripts/demo.sh $(B)
+
+conformance: all
+	@tests/conformance.sh $(B)
+
+layers:
+	@scripts/layers.sh
+
+format:
+	@clang-format -i $(SOURCES)
+
+format-check:
+	@clang-format --dry-run -Werror $(SOURCES)
+
+# The example configuration is printed from the table of keys.
+.PHONY: conf/refrain.conf
+conf/refrain.conf: $(B)/tests/unit/conf/test_settings
+	$< --write $@
+
+lint:
+	@scripts/lint.sh $(B)
+
+# ---------------------------------------------------------------- installing
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
+DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/refrain
+UNITDIR = $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
+UNITS = $(wildcard conf/*.service)
+
+.PHONY: install uninstall clean
+install: all
+	install -d $(BINDIR) $(MANDIR) $(DOCDIR) $(UNITDIR)
+	install -m 755 $(BIN) $(BINDIR)
+	for p in $(PROGRAMS); do $(B)/bin/$$p --man > $(MANDIR)/$$p.1 && chmod 644 $(MANDIR)/$$p.1 || exit 1; done
+	install -m 644 conf/refrain.conf README.md LICENSE docs/*.md $(DOCDIR)
+	for u in $(UNITS); do sed 's|@BINDIR@|$(PREFIX)/bin|g' $$u > $(UNITDIR)/$${u##*/} && chmod 644 $(UNITDIR)/$${u##*/} || exit 1; done
+
+uninstall:
+	rm -f $(PROGRAMS:%=$(BINDIR)/%) $(PROGRAMS:%=$(MANDIR)/%.1) $(UNITS:conf/%=$(UNITDIR)/%)
+	rm -rf $(DOCDIR)
+
+clean:
+	rm -rf $(B)

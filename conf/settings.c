@@ -2,6 +2,11 @@
 
 #include "base/file.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 enum { SETTINGS_VERSION = 1, SETTINGS_FILE_BYTES = 1 << 20 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -122,21 +127,45 @@ static const struct conf_key keys[] = {
 
 const struct conf_table settings_table = {keys, ARRAY_LEN(keys)};
 
+/* A newer layout may hold keys that this program does not know: its version is read on its own. */
+static uint64_t version_alone(struct span text)
+{
+    static const char name[] = "version";
+    const char *at = text.ptr, *end = at + text.len;
+    while (at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        size_t n = (size_t)((newline == NULL ? end : newline) - at);
+        char line[64], *rest;
+        snprintf(line, sizeof line, "%.*s", (int)size_min(n, sizeof line - 1), at);
+        if (strncmp(line, name, strlen(name)) == 0) {
+            rest = line + strlen(name) + strspn(line + strlen(name), " \t");
+            if (*rest == '=')
+                return strtoull(rest + 1, NULL, 10);
+        }
+        at += n + 1;
+    }
+    return SETTINGS_VERSION;
+}
+
 bool settings_load(const char *path, struct settings *out, struct err *e)
 {
     struct buf text;
     buf_init(&text, SETTINGS_FILE_BYTES);
-    conf_defaults(&settings_table, out);
-    bool ok =
-        file_read_all(path, &text, e) && conf_parse(&settings_table, buf_span(&text), path, out, e);
-    buf_release(&text);
-    if (!ok) {
-        e->kind = ERR_USAGE;
-        return false;
+    bool ok = false;
+    if (!file_read_all(path, &text, e))
+        goto out;
+    uint64_t version = version_alone(buf_span(&text));
+    if (version > SETTINGS_VERSION) {
+        err_set(e, ERR_USAGE,
+                "%s is version %" PRIu64 " and this refrain knows up to %d: use a newer refrain",
+                path, version, SETTINGS_VERSION);
+        goto out;
     }
-    if (out->version > SETTINGS_VERSION)
-        return err_set(e, ERR_USAGE,
-                       "%s is version %llu and this refrain knows up to %d: use a newer refrain",
-                       path, (unsigned long long)out->version, SETTINGS_VERSION);
-    return true;
+    conf_defaults(&settings_table, out);
+    ok = conf_parse(&settings_table, buf_span(&text), path, out, e);
+out:
+    if (!ok)
+        e->kind = ERR_USAGE;
+    buf_release(&text);
+    return ok;
 }

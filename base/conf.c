@@ -380,7 +380,7 @@ static bool print_range(struct buf *out, const struct conf_key *k, struct err *e
     case CONF_BOOL:
         return buf_printf(out, e, "# default %s, on or off\n", k->initial);
     case CONF_RATES:
-        return buf_printf(out, e, "# default %s, %s or off\n", k->initial, k->unit);
+        return buf_printf(out, e, "# at first %s; %s or off\n", k->initial, k->unit);
     case CONF_STR:
         break;
     }

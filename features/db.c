@@ -1,0 +1,88 @@
+#include "features/db.h"
+
+#include <math.h>
+#include <string.h>
+
+static const float POWER_MIN = 1e-10f; /* librosa's amin */
+
+/*
+ * x = m 2^k with m in [sqrt 1/2, sqrt 2): subtracting the bits of sqrt 1/2 makes the exponent field
+ * floor to k. Then log m = 2 artanh s, s = (m - 1) / (m + 1), |s| <= 0.1716: eight terms leave
+ * 2 s^17 / 17 < 2e-14. out: log10 x.
+ */
+LANE_BODY double log10_of(float x)
+{
+    const double log10_2 = 0.30102999566398119521, two_log10_e = 0.86858896380650365530;
+    const int32_t sqrt_half_bits = 0x3f3504f3;
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int32_t k = (bits - sqrt_half_bits) >> 23;
+    bits -= k * (1 << 23);
+    float mantissa;
+    memcpy(&mantissa, &bits, sizeof mantissa);
+    double m = mantissa;
+    double s = (m - 1) / (m + 1), s2 = s * s;
+    double sum = s2 * (1.0 / 15) + 1.0 / 13;
+    sum = sum * s2 + 1.0 / 11;
+    sum = sum * s2 + 1.0 / 9;
+    sum = sum * s2 + 1.0 / 7;
+    sum = sum * s2 + 1.0 / 5;
+    sum = sum * s2 + 1.0 / 3;
+    sum = sum * s2 + 1.0;
+    return k * log10_2 + s * sum * two_log10_e;
+}
+
+/* values become 10 log10 max(value, amin), each step rounded to float; largest[l] the largest of
+ * its lane. */
+LANE_BODY void levels_body(float *values, size_t n_blocks, float largest[LANES])
+{
+    for (size_t i = 0; i < n_blocks; i++, values += LANES) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            float x = values[l] > POWER_MIN ? values[l] : POWER_MIN;
+            values[l] = 10.0f * (float)log10_of(x);
+            largest[l] = values[l] > largest[l] ? values[l] : largest[l];
+        }
+    }
+}
+LANE_VERSIONS(levels, (float *values, size_t n_blocks, float largest[LANES]),
+              (values, n_blocks, largest))
+
+LANE_BODY void relative_body(float *values, size_t n_blocks, float ref, float floor_db)
+{
+    for (size_t i = 0; i < n_blocks; i++, values += LANES) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            float db = values[l] - ref;
+            values[l] = db > floor_db ? db : floor_db;
+        }
+    }
+}
+LANE_VERSIONS(relative, (float *values, size_t n_blocks, float ref, float floor_db),
+              (values, n_blocks, ref, floor_db))
+
+float db_from_power(float *values, size_t n, double top_db, enum simd simd)
+{
+    size_t n_blocks = n / LANES, n_rest = n % LANES;
+    float tail[LANES] = {0}, largest[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        largest[l] = -INFINITY;
+    memcpy(tail, values + n_blocks * LANES, n_rest * sizeof *tail);
+    LANE_CALL(simd, levels, (values, n_blocks, largest));
+    if (n_rest > 0) /* zeros beside the rest are at the floor and change no maximum */
+        LANE_CALL(simd, levels, (tail, 1, largest));
+    float ref = largest[0];
+    for (size_t l = 1; l < LANES; l++)
+        ref = largest[l] > ref ? largest[l] : ref;
+    float floor_db = (float)-top_db; /* the maximum is 0 after ref is subtracted */
+    LANE_CALL(simd, relative, (values, n_blocks, ref, floor_db));
+    LANE_CALL(simd, relative, (tail, 1, ref, floor_db));
+    memcpy(values + n_blocks * LANES, tail, n_rest * sizeof *tail);
+    return ref;
+}
+
+float db_log10(float x)
+{
+    assert(isnormal(x) && x > 0);
+    return (float)log10_of(x);
+}

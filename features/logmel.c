@@ -1,0 +1,165 @@
+#include "features/logmel.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "features/db.h"
+#include "features/logmel_plan.h"
+#include "features/mel.h"
+#include "features/stft.h"
+
+#include <math.h>
+#include <stdio.h>
+
+struct logmel_plan {
+    struct feature_spec spec;
+    struct stft_plan stft;
+    struct mel_bank bank;
+    enum simd simd;
+};
+
+struct logmel {
+    const struct logmel_plan *plan;
+    struct stft stft;
+    struct lane_f32 *power; /* (n_bins), eight frames */
+    struct lane_f32 *mel;   /* (n_mels), eight frames */
+};
+
+static double f_max_hz_of(const struct feature_spec *spec)
+{
+    return spec->f_max_hz > 0 ? spec->f_max_hz : spec->rate_hz / 2.0;
+}
+
+void feature_spec_text(const struct feature_spec *spec, char out[SPEC_TEXT_BYTES])
+{
+    int n = snprintf(out, SPEC_TEXT_BYTES,
+                     "librosa-0.10 pcm=s16 mono=mean resampler=soxr-hq rate=%u n_fft=%u hop=%u "
+                     "window=hann-periodic pad=zeros-centred power=2 mel=slaney norm=slaney "
+                     "n_mels=%u f_min=%.9g f_max=%.9g ref=max amin=1e-10 top_db=%.9g",
+                     spec->rate_hz, spec->n_fft, spec->hop, spec->n_mels, spec->f_min_hz,
+                     f_max_hz_of(spec), spec->top_db);
+    assert(n > 0 && n < SPEC_TEXT_BYTES);
+}
+
+uint64_t feature_spec_hash(const struct feature_spec *spec)
+{
+    char text[SPEC_TEXT_BYTES];
+    feature_spec_text(spec, text);
+    return hash64(text, strlen(text), 0);
+}
+
+size_t feature_n_frames(const struct feature_spec *spec, size_t n_samples)
+{
+    return 1 + n_samples / spec->hop;
+}
+
+bool logmel_plan_new_simd(const struct feature_spec *spec, enum simd simd, struct logmel_plan **out,
+                          struct err *e)
+{
+    if (!(spec->top_db > 0))
+        return err_set(e, ERR_USAGE, "top_db is %g dB, it must be above 0", spec->top_db);
+    struct logmel_plan *p = mem_zalloc(1, sizeof *p);
+    p->spec = *spec;
+    p->simd = simd;
+    if (!stft_plan_init(&p->stft, spec->n_fft, spec->hop, simd, e) ||
+        !mel_bank_init(&p->bank, spec->rate_hz, spec->n_fft, spec->n_mels, spec->f_min_hz,
+                       f_max_hz_of(spec), e)) {
+        logmel_plan_free(p);
+        return false;
+    }
+    *out = p;
+    return true;
+}
+
+bool logmel_plan_new(const struct feature_spec *spec, struct logmel_plan **out, struct err *e)
+{
+    return logmel_plan_new_simd(spec, simd_best(), out, e);
+}
+
+void logmel_plan_free(struct logmel_plan *p)
+{
+    if (!p)
+        return;
+    stft_plan_release(&p->stft);
+    mel_bank_release(&p->bank);
+    mem_free(p);
+}
+
+struct logmel *logmel_new(const struct logmel_plan *plan)
+{
+    struct logmel *m = mem_zalloc(1, sizeof *m);
+    m->plan = plan;
+    stft_init(&m->stft, &plan->stft);
+    m->power = mem_alloc_aligned(plan->stft.n_bins, sizeof *m->power);
+    m->mel = mem_alloc_aligned(plan->bank.n_bands, sizeof *m->mel);
+    return m;
+}
+
+void logmel_free(struct logmel *m)
+{
+    if (!m)
+        return;
+    stft_release(&m->stft);
+    mem_free(m->power);
+    mem_free(m->mel);
+    mem_free(m);
+}
+
+/* All exponent bits set: infinity or NaN. Flags gather without a branch in the loop. */
+LANE_BODY void nonfinite_body(const float *samples, size_t n_blocks, uint32_t flags[LANES])
+{
+    const uint32_t exponent = 0x7f800000;
+    for (size_t i = 0; i < n_blocks; i++, samples += LANES) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            uint32_t bits;
+            memcpy(&bits, &samples[l], sizeof bits);
+            flags[l] |= (bits & exponent) == exponent;
+        }
+    }
+}
+LANE_VERSIONS(nonfinite, (const float *samples, size_t n_blocks, uint32_t flags[LANES]),
+              (samples, n_blocks, flags))
+
+static bool samples_check(const struct logmel_plan *p, const float *samples, size_t n_samples,
+                          struct err *e)
+{
+    uint32_t flags[LANES] = {0};
+    size_t n_blocks = n_samples / LANES;
+    LANE_CALL(p->simd, nonfinite, (samples, n_blocks, flags));
+    size_t first = n_blocks * LANES; /* of what is to be looked at one by one */
+    for (size_t l = 0; l < LANES; l++)
+        if (flags[l])
+            first = 0;
+    for (size_t i = first; i < n_samples; i++)
+        if (!isfinite(samples[i]))
+            return err_set(e, ERR_PERM, "sample %zu of %zu is %g", i, n_samples,
+                           (double)samples[i]);
+    return true;
+}
+
+void logmel_power(struct logmel *m, const float *samples, size_t n_samples, float *out)
+{
+    const struct logmel_plan *p = m->plan;
+    size_t n_frames = feature_n_frames(&p->spec, n_samples), n_mels = p->bank.n_bands;
+    for (size_t frame_i = 0; frame_i < n_frames; frame_i += LANES) {
+        stft_power(&m->stft, samples, n_samples, frame_i, m->power);
+        mel_apply(&p->bank, p->simd, m->power, m->mel);
+        size_t n_here = size_min(LANES, n_frames - frame_i);
+        const float *mel = (const float *)m->mel;
+        for (size_t l = 0; l < n_here; l++)
+            for (size_t i = 0; i < n_mels; i++)
+                out[(frame_i + l) * n_mels + i] = mel[i * LANES + l];
+    }
+}
+
+bool logmel_compute(struct logmel *m, const float *samples, size_t n_samples, float *out,
+                    float *out_ref_db, struct err *e)
+{
+    const struct logmel_plan *p = m->plan;
+    if (!samples_check(p, samples, n_samples, e))
+        return false;
+    logmel_power(m, samples, n_samples, out);
+    size_t n_values = feature_n_frames(&p->spec, n_samples) * p->bank.n_bands;
+    *out_ref_db = db_from_power(out, n_values, p->spec.top_db, p->simd);
+    return true;
+}

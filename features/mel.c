@@ -1,0 +1,125 @@
+#include "features/mel.h"
+
+#include "base/mem.h"
+#include "features/elementary.h"
+
+#include <math.h>
+
+/* Slaney, "Auditory Toolbox" (1998), as in librosa.core.convert.hz_to_mel. */
+static const double HZ_PER_MEL = 200.0 / 3;
+static const double LOG_FROM_HZ = 1000.0;
+
+static double log_from_mel(void)
+{
+    return LOG_FROM_HZ / HZ_PER_MEL;
+}
+
+static double log_step(void)
+{
+    return elementary_log(6.4) / 27.0;
+}
+
+double mel_from_hz(double hz)
+{
+    if (hz < LOG_FROM_HZ)
+        return hz / HZ_PER_MEL;
+    return log_from_mel() + elementary_log(hz / LOG_FROM_HZ) / log_step();
+}
+
+double mel_to_hz(double mel)
+{
+    if (mel < log_from_mel())
+        return HZ_PER_MEL * mel;
+    return LOG_FROM_HZ * elementary_exp(log_step() * (mel - log_from_mel()));
+}
+
+/* Band edges: n_bands + 2 points evenly spaced in mel, in Hz. */
+static double *edges_new(uint32_t n_bands, double f_min_hz, double f_max_hz)
+{
+    double *hz = mem_alloc((size_t)n_bands + 2, sizeof *hz);
+    double from = mel_from_hz(f_min_hz), to = mel_from_hz(f_max_hz);
+    double step = (to - from) / (n_bands + 1);
+    for (uint32_t i = 0; i <= n_bands; i++)
+        hz[i] = mel_to_hz(i * step + from);
+    hz[n_bands + 1] = mel_to_hz(to);
+    return hz;
+}
+
+static float weight_of(const double edge[3], double hz)
+{
+    double rising = (hz - edge[0]) / (edge[1] - edge[0]);
+    double falling = (edge[2] - hz) / (edge[2] - edge[1]);
+    float w = (float)fmax(0.0, fmin(rising, falling));
+    return (float)((double)w * (2.0 / (edge[2] - edge[0])));
+}
+
+bool mel_bank_init(struct mel_bank *b, uint32_t rate_hz, uint32_t n_fft, uint32_t n_bands,
+                   double f_min_hz, double f_max_hz, struct err *e)
+{
+    *b = (struct mel_bank){.n_bands = n_bands};
+    if (!(f_min_hz >= 0 && f_min_hz < f_max_hz && f_max_hz <= rate_hz / 2.0))
+        return err_set(e, ERR_USAGE,
+                       "mel bands from %g to %g Hz: it must be 0 <= f_min < f_max <= %g", f_min_hz,
+                       f_max_hz, rate_hz / 2.0);
+    if (n_bands == 0 || n_bands > n_fft)
+        return err_set(e, ERR_USAGE, "%u mel bands: it must be from 1 to n_fft = %u", n_bands,
+                       n_fft);
+
+    double *edges = edges_new(n_bands, f_min_hz, f_max_hz);
+    uint32_t n_bins = n_fft / 2 + 1;
+    double bin_hz = 1.0 / (n_fft * (1.0 / rate_hz)); /* numpy.fft.rfftfreq's order of operations */
+    b->bands = mem_zalloc(n_bands, sizeof *b->bands);
+    /* A bin lies under two triangles at most, except that bands narrower than a bin add nothing. */
+    b->weights = mem_alloc(2 * (size_t)n_bins, sizeof *b->weights);
+    for (uint32_t i = 0; i < n_bands; i++) {
+        struct mel_band *band = &b->bands[i];
+        band->weight_i = (uint32_t)b->n_weights;
+        for (uint32_t k = 0; k < n_bins; k++) {
+            float w = weight_of(edges + i, k * bin_hz);
+            if (w <= 0)
+                continue;
+            if (band->n_bins == 0)
+                band->first_bin = k;
+            assert(band->first_bin + band->n_bins == k);
+            assert(b->n_weights < 2 * (size_t)n_bins);
+            band->n_bins++;
+            b->weights[b->n_weights++] = w;
+        }
+    }
+    mem_free(edges);
+    return true;
+}
+
+void mel_bank_release(struct mel_bank *b)
+{
+    mem_free(b->bands);
+    mem_free(b->weights);
+    *b = (struct mel_bank){0};
+}
+
+LANE_BODY void apply_body(const struct mel_bank *b, const struct lane_f32 *power,
+                          struct lane_f32 *out)
+{
+    for (uint32_t i = 0; i < b->n_bands; i++) {
+        const struct mel_band *band = &b->bands[i];
+        const struct lane_f32 *p = power + band->first_bin;
+        const float *w = b->weights + band->weight_i;
+        struct lane_f64 sum = {{0}};
+        for (uint32_t k = 0; k < band->n_bins; k++) {
+            LANE_LOOP
+            for (size_t l = 0; l < LANES; l++)
+                sum.at[l] += (double)p[k].at[l] * w[k];
+        }
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
+            out[i].at[l] = (float)sum.at[l];
+    }
+}
+LANE_VERSIONS(apply, (const struct mel_bank *b, const struct lane_f32 *power, struct lane_f32 *out),
+              (b, power, out))
+
+void mel_apply(const struct mel_bank *b, enum simd simd, const struct lane_f32 *power,
+               struct lane_f32 *out)
+{
+    LANE_CALL(simd, apply, (b, power, out));
+}

@@ -1,0 +1,209 @@
+#include "programs/init.h"
+
+#include "base/mem.h"
+#include "ingest/csv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { CONF_FILE_BYTES = 1 << 20 };
+
+/* ---------------------------------------------------------------- the directory */
+
+static bool make_parents(const char *dir, struct err *e)
+{
+    char path[PATH_BYTES];
+    int len = snprintf(path, sizeof path, "%s", dir);
+    if (len < 0 || (size_t)len >= sizeof path)
+        return err_set(e, ERR_USAGE, "the path is longer than %d bytes", PATH_BYTES - 1);
+    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+        *slash = '\0';
+        if (!file_make_dir(path, e))
+            return false;
+        *slash = '/';
+    }
+    return file_make_dir(path, e);
+}
+
+/* An interrupted init leaves at most the temporary file of refrain.conf: that is still empty. */
+static bool dir_is_empty(const char *dir, bool *out, struct err *e)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL)
+        return err_set_errno(e, ERR_USAGE, errno, "cannot read the directory %s", dir);
+    *out = true;
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            strncmp(entry->d_name, "refrain.conf.", strlen("refrain.conf.")) != 0)
+            *out = false;
+    closedir(d);
+    return true;
+}
+
+/* ---------------------------------------------------------------- the settings */
+
+/* Relative paths would mean another file after the next cd: the absolute one is kept. */
+static bool apply_csv(const char *csv, struct settings *settings, struct err *e)
+{
+    char *absolute = realpath(csv, NULL);
+    if (absolute == NULL)
+        return err_set_errno(e, ERR_USAGE, errno, "cannot read the catalogue %s", csv);
+    bool ok = catalog_check_csv(absolute, e);
+    if (!ok)
+        e->kind = ERR_USAGE;
+    else if (strlen(absolute) >= sizeof settings->catalog.csv)
+        ok = err_set(e, ERR_USAGE, "the path of the catalogue is longer than %zu bytes: %.80s...",
+                     sizeof settings->catalog.csv - 1, absolute);
+    else
+        snprintf(settings->catalog.csv, sizeof settings->catalog.csv, "%s", absolute);
+    free(absolute);
+    return ok;
+}
+
+static bool apply(const struct init_request *request, struct settings *settings, struct err *e)
+{
+    for (size_t i = 0; i < request->sets->n; i++) {
+        const char *assignment = request->sets->items[i];
+        if (strncmp(assignment, "version", strcspn(assignment, "= ")) == 0)
+            return err_set(e, ERR_USAGE, "version is the layout of the directory, not a choice");
+        if (!conf_set(&settings_table, assignment, settings, e)) {
+            e->kind = ERR_USAGE;
+            return err_wrap(e, "--set %.100s", assignment);
+        }
+    }
+    return request->csv == NULL || apply_csv(request->csv, settings, e);
+}
+
+/* The file must read back as what was meant: a path with a line end in it, say, does not. */
+static bool write_conf(const char *path, const struct settings *settings, struct err *e)
+{
+    struct buf text, again_text;
+    struct settings *again = mem_zalloc(1, sizeof *again);
+    buf_init(&text, CONF_FILE_BYTES);
+    buf_init(&again_text, CONF_FILE_BYTES);
+    conf_defaults(&settings_table, again);
+    bool ok = conf_print(&settings_table, settings, &text, e) &&
+              conf_parse(&settings_table, buf_span(&text), path, again, e) &&
+              conf_print(&settings_table, again, &again_text, e);
+    if (ok && (text.len != again_text.len || memcmp(text.data, again_text.data, text.len) != 0))
+        ok = err_set(e, ERR_USAGE,
+                     "a value cannot be written to %s such that it reads back the "
+                     "same: does a path have a line end or a space at its end?",
+                     path);
+    else if (!ok)
+        e->kind = ERR_USAGE;
+    ok = ok && file_write_atomic(path, buf_span(&text), e);
+    buf_release(&text);
+    buf_release(&again_text);
+    mem_free(again);
+    return ok;
+}
+
+/* Keys whose values are in the stored bytes: extract would refuse the store afterwards, so the
+ * change is refused where it is asked for. The list follows the recipe of the store. */
+static const char *recipe_change(const struct settings *a, const struct settings *b)
+{
+    if (a->seed != b->seed)
+        return "seed";
+    if (a->clip.policy != b->clip.policy || a->clip.ms != b->clip.ms)
+        return "clip.*";
+    if (a->features.rate_hz != b->features.rate_hz || a->features.n_fft != b->features.n_fft ||
+        a->features.hop != b->features.hop || a->features.n_mels != b->features.n_mels ||
+        memcmp(&a->features.f_min_hz, &b->features.f_min_hz, sizeof(double)) != 0 ||
+        memcmp(&a->features.f_max_hz, &b->features.f_max_hz, sizeof(double)) != 0 ||
+        memcmp(&a->features.top_db, &b->features.top_db, sizeof(double)) != 0)
+        return "features.*";
+    if (a->augment.positives != b->augment.positives ||
+        strcmp(a->augment.chain, b->augment.chain) != 0)
+        return "augment.*";
+    if (a->store.dtype != b->store.dtype || a->store.zstd_level != b->store.zstd_level)
+        return "store.dtype and store.zstd_level";
+    return NULL;
+}
+
+static bool change_dataset(const struct init_request *request, const char *conf_path,
+                           struct dataset *out, enum init_result *result, struct err *e)
+{
+    if (!dataset_open(request->dir, out, e))
+        return false;
+    struct settings before = out->settings;
+    char store_path[PATH_BYTES];
+    if (!apply(request, &out->settings, e) ||
+        !path_join(store_path, request->dir, "features.mdb", e))
+        return false;
+    *result = INIT_UNCHANGED;
+    if (memcmp(&before, &out->settings, sizeof before) == 0)
+        return true;
+    const char *keys = recipe_change(&before, &out->settings);
+    if (keys != NULL && file_exists(store_path))
+        return err_set(e, ERR_USAGE,
+                       "%s decides what is stored, and %s was made with other values: make a new "
+                       "data set for the new ones",
+                       keys, store_path);
+    *result = INIT_CHANGED;
+    return write_conf(conf_path, &out->settings, e);
+}
+
+static bool make_dataset(const struct init_request *request, const char *conf_path,
+                         struct dataset *out, enum init_result *result, struct err *e)
+{
+    if (request->csv == NULL)
+        return err_set(e, ERR_USAGE, "a new data set needs --csv FILE, its music_info.csv");
+    /* Everything that can be wrong is looked at before anything is made. */
+    conf_defaults(&settings_table, &out->settings);
+    if (!apply(request, &out->settings, e))
+        return false;
+    bool is_empty = false;
+    if (!make_parents(request->dir, e) || !dir_is_empty(request->dir, &is_empty, e))
+        return false;
+    if (!is_empty)
+        return err_set(e, ERR_USAGE,
+                       "%s holds other things and no refrain.conf: give a new or empty directory",
+                       request->dir);
+    *result = INIT_MADE;
+    return write_conf(conf_path, &out->settings, e) && dataset_open(request->dir, out, e);
+}
+
+bool init_dataset(const struct init_request *request, struct dataset *out, enum init_result *result,
+                  struct err *e)
+{
+    struct stat st;
+    char conf_path[PATH_BYTES];
+    memset(out, 0, sizeof *out); /* change_dataset compares settings byte by byte */
+    if (stat(request->dir, &st) == 0 && !S_ISDIR(st.st_mode))
+        return err_set(e, ERR_USAGE, "%s is not a directory", request->dir);
+    if (!path_join(conf_path, request->dir, "refrain.conf", e))
+        return false;
+    return file_exists(conf_path) ? change_dataset(request, conf_path, out, result, e)
+                                  : make_dataset(request, conf_path, out, result, e);
+}
+
+void init_print(const struct dataset *d, enum init_result result, FILE *out)
+{
+    static const char *const words[] = {[INIT_MADE] = "made",
+                                        [INIT_CHANGED] = "changed",
+                                        [INIT_UNCHANGED] = "nothing to change in"};
+    fprintf(out, "%s the data set %s\n", words[result], d->dir);
+    fprintf(out, "  catalogue  %s\n", d->settings.catalog.csv);
+    fprintf(out, "  settings   %s/refrain.conf  (every key with its reason)\n", d->dir);
+    for (size_t i = 0; i < d->settings.fetch.limit.n; i++) {
+        const char *name = d->settings.fetch.limit.items[i].name;
+        const struct conf_rate *rate = &d->settings.fetch.limit.items[i].rate;
+        fprintf(out, "  limit      %s: ", strcmp(name, "default") == 0 ? "each host" : name);
+        if (rate->n == 0)
+            fprintf(out, "none\n");
+        else
+            fprintf(out, "%" PRIu32 " requests in %g s\n", rate->n, rate->window_s);
+    }
+    fprintf(out,
+            "next\n"
+            "  refrain run %s      # fetch and extract until the catalogue is drained\n"
+            "  refrain status %s   # how far it is\n"
+            "  refrain train %s    # a model of what is stored\n",
+            d->dir, d->dir, d->dir);
+}

@@ -123,6 +123,8 @@ static const struct conf_key keys[] = {
      "wait before a stage that failed is started again, doubled each time", NULL},
     {"run.backoff_max", CONF_U64, AT(run.backoff_max_ms), "60000", 10, 86400000, "ms",
      "longest such wait", NULL},
+    {"run.attempts", CONF_U64, AT(run.attempts), "20", 0, 1e6, "",
+     "failures of a stage in a row that end the run; 0: never", NULL},
 };
 
 const struct conf_table settings_table = {keys, ARRAY_LEN(keys)};

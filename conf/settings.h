@@ -56,7 +56,7 @@ struct settings {
         double learning_rate, weight_decay, margin, validation_share;
     } train;
     struct {
-        uint64_t backoff_ms, backoff_max_ms;
+        uint64_t backoff_ms, backoff_max_ms, attempts;
     } run;
 };
 

@@ -1,0 +1,119 @@
+#include "ingest/mpeg.h"
+
+#include <string.h>
+
+/* ISO/IEC 11172-3 and 13818-3 section 2.4.2.3; MPEG 2.5 is the Fraunhofer extension. */
+static const uint16_t kbps_mpeg1[15] = {0,   32,  40,  48,  56,  64,  80, 96,
+                                        112, 128, 160, 192, 224, 256, 320};
+static const uint16_t kbps_mpeg2[15] = {0,  8,  16, 24,  32,  40,  48, 56,
+                                        64, 80, 96, 112, 128, 144, 160};
+static const uint32_t rates_mpeg1_hz[3] = {44100, 48000, 32000};
+
+enum { ID3_HEADER_BYTES = 10, ID3_TAGS_MAX = 16 };
+
+bool mpeg_header_parse(const uint8_t bytes[4], struct mpeg_header *out)
+{
+    unsigned version = bytes[1] >> 3 & 3; /* 0: MPEG 2.5, 1: reserved, 2: MPEG 2, 3: MPEG 1 */
+    unsigned layer = bytes[1] >> 1 & 3;   /* 1: layer III */
+    unsigned kbps_i = bytes[2] >> 4;
+    unsigned rate_i = bytes[2] >> 2 & 3;
+    unsigned padding = bytes[2] >> 1 & 1;
+    if (bytes[0] != 0xff || (bytes[1] & 0xe0) != 0xe0 || version == 1 || layer != 1 ||
+        kbps_i == 0 || kbps_i == 15 || rate_i == 3)
+        return false;
+    bool full_rate = version == 3;
+    uint32_t bits_per_s = 1000u * (full_rate ? kbps_mpeg1 : kbps_mpeg2)[kbps_i];
+    out->rate_hz = rates_mpeg1_hz[rate_i] >> (full_rate ? 0 : version == 2 ? 1 : 2);
+    out->n_channels = bytes[3] >> 6 == 3 ? 1 : 2;
+    out->n_samples = full_rate ? 1152 : 576;
+    out->frame_bytes = out->n_samples / 8 * bits_per_s / out->rate_hz + padding;
+    return true;
+}
+
+static bool has_at(struct span file, size_t at, const char *word)
+{
+    size_t n = strlen(word);
+    return at <= file.len && file.len - at >= n &&
+           memcmp((const uint8_t *)file.ptr + at, word, n) == 0;
+}
+
+size_t mpeg_id3_bytes(struct span file)
+{
+    const uint8_t *bytes = file.ptr;
+    size_t at = 0;
+    for (int i = 0; i < ID3_TAGS_MAX; i++) {
+        if (!has_at(file, at, "ID3") || file.len - at < ID3_HEADER_BYTES)
+            break;
+        const uint8_t *size = bytes + at + 6; /* four times seven bits */
+        if (((size[0] | size[1] | size[2] | size[3]) & 0x80) != 0)
+            break;
+        size_t body_bytes =
+            (size_t)size[0] << 21 | (size_t)size[1] << 14 | (size_t)size[2] << 7 | size[3];
+        bool has_footer = (bytes[at + 5] & 0x10) != 0;
+        at += ID3_HEADER_BYTES + body_bytes + (has_footer ? ID3_HEADER_BYTES : 0);
+    }
+    return at;
+}
+
+static bool frame_at(struct span file, size_t at, struct mpeg_header *out)
+{
+    return at <= file.len && file.len - at >= 4 &&
+           mpeg_header_parse((const uint8_t *)file.ptr + at, out);
+}
+
+bool mpeg_find_frame(struct span file, size_t from, size_t window, size_t *at,
+                     struct mpeg_header *out)
+{
+    size_t end = size_min(file.len, from + window);
+    for (size_t i = from; i < end; i++) {
+        struct mpeg_header next;
+        const uint8_t *sync = memchr((const uint8_t *)file.ptr + i, 0xff, end - i);
+        if (sync == NULL)
+            return false;
+        i = (size_t)(sync - (const uint8_t *)file.ptr);
+        if (!frame_at(file, i, out))
+            continue;
+        size_t next_at = i + out->frame_bytes;
+        if (next_at == file.len ||
+            (frame_at(file, next_at, &next) && next.rate_hz == out->rate_hz)) {
+            *at = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool tag_at(struct span file, size_t at)
+{
+    return has_at(file, at, "TAG") || has_at(file, at, "APETAGEX") ||
+           has_at(file, at, "LYRICSBEGIN");
+}
+
+void mpeg_walk(struct span file, struct mpeg_walk *out)
+{
+    struct mpeg_header h;
+    size_t at = size_min(mpeg_id3_bytes(file), file.len);
+    *out = (struct mpeg_walk){0};
+    while (at < file.len && !tag_at(file, at)) {
+        struct span rest = {(const uint8_t *)file.ptr + at, file.len - at};
+        size_t tag_bytes = mpeg_id3_bytes(rest); /* files joined by appending */
+        size_t frame = at;
+        if (tag_bytes > 0) {
+            at += size_min(tag_bytes, rest.len);
+            continue;
+        }
+        /* Where the frame before ends a header is believed as it stands, elsewhere it must be
+         * confirmed by the next one. */
+        if (!frame_at(file, at, &h) && !mpeg_find_frame(file, at, rest.len, &frame, &h)) {
+            out->junk_bytes += rest.len;
+            break;
+        }
+        out->junk_bytes += frame - at;
+        if (h.frame_bytes > file.len - frame)
+            break;
+        out->n_frames++;
+        out->n_samples += h.n_samples;
+        out->frame_bytes += h.frame_bytes;
+        at = frame + h.frame_bytes;
+    }
+}

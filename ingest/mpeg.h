@@ -1,0 +1,38 @@
+/*
+ * MPEG audio layer III as bytes: frame headers, and a walk over all frames of a file in memory.
+ * FFmpeg's demuxer skips what is no frame without a word; the walk says how much that was.
+ */
+#ifndef REFRAIN_MPEG_H
+#define REFRAIN_MPEG_H
+
+#include "base/base.h"
+
+/* One frame as its four header bytes say it. */
+struct mpeg_header {
+    uint32_t rate_hz;
+    uint32_t n_channels;
+    uint32_t n_samples;   /* per channel: 1152, or 576 at half rates and below */
+    uint32_t frame_bytes; /* header included */
+};
+
+/* False when these four bytes begin no layer III frame of known size. */
+bool mpeg_header_parse(const uint8_t bytes[4], struct mpeg_header *out);
+
+/* Bytes of the ID3v2 tags that `file` begins with; may be more than it has. */
+size_t mpeg_id3_bytes(struct span file);
+
+/* Finds the first frame in file[from, from + window): one that is followed by another of the same
+ * rate, or by the end of the file. Four bytes alone turn up by chance in any binary file. */
+bool mpeg_find_frame(struct span file, size_t from, size_t window, size_t *at,
+                     struct mpeg_header *out);
+
+struct mpeg_walk {
+    uint64_t n_frames;
+    uint64_t n_samples; /* per channel, the Info frame and all padding included */
+    uint64_t frame_bytes;
+    uint64_t
+        junk_bytes; /* neither frame nor tag (ID3, APE, Lyrics3), the last cut frame left out */
+};
+void mpeg_walk(struct span file, struct mpeg_walk *out);
+
+#endif

@@ -32,7 +32,7 @@ LIBS_curl = -lcurl
 LIBS_decode = -lavformat -lavcodec -lavutil
 LIBS_features = -lsoxr -lfftw3
 LIBS_store = -llmdb -lzstd
-LIBS_train = -ldnnl
+LIBS_train = -ldnnl -lgomp
 
 PROGRAMS = refrain refrain-fetch refrain-extract refrain-store refrain-train
 

@@ -1,0 +1,107 @@
+#include "train/model.h"
+
+#include "base/hash.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { RNG_WEIGHTS = 0x77656967 /* "weig" */ };
+
+static int32_t conv_3x3(struct net *n, const char *name, int32_t x, int32_t stride,
+                        int32_t channels)
+{
+    struct window w = {{3, 3}, {stride, stride}, {1, 1}};
+    return net_conv(n, name, x, &w, channels);
+}
+
+/* "layer1.0" and "conv1" to "layer1.0.conv1". */
+static const char *join(char out[NET_NAME_BYTES], const char *block, const char *part)
+{
+    int len = snprintf(out, NET_NAME_BYTES, "%s.%s", block, part);
+    assert(len > 0 && len < NET_NAME_BYTES);
+    return out;
+}
+
+static int32_t residual_block(struct net *n, const char *name, int32_t x)
+{
+    char full[NET_NAME_BYTES];
+    int32_t channels = net_shape(n, x).c;
+    int32_t y = conv_3x3(n, join(full, name, "conv1"), x, 1, channels);
+    y = net_bn(n, join(full, name, "bn1"), y, true);
+    y = conv_3x3(n, join(full, name, "conv2"), y, 1, channels);
+    y = net_bn(n, join(full, name, "bn2"), y, false);
+    return net_add_relu(n, y, x);
+}
+
+static int32_t stage(struct net *n, const char *name, int32_t x, int32_t channels)
+{
+    char full[NET_NAME_BYTES];
+    x = conv_3x3(n, join(full, name, "down.conv"), x, 2, channels);
+    x = net_bn(n, join(full, name, "down.bn"), x, true);
+    return residual_block(n, join(full, name, "0"), x);
+}
+
+static int32_t build_cnn(struct net *n, const struct model_spec *spec, int32_t n_pictures)
+{
+    struct window stem = {{7, 5}, {4, 2}, {3, 2}};
+    int32_t x = net_input(n, (struct shape){n_pictures, spec->n_frames, spec->n_mels, 1});
+    x = net_conv(n, "conv1", x, &stem, 16);
+    x = net_bn(n, "bn1", x, true);
+    x = stage(n, "layer1", x, 32);
+    x = stage(n, "layer2", x, 64);
+    x = stage(n, "layer3", x, 128);
+    x = net_global_average(n, x);
+    if (spec->dropout > 0.0)
+        x = net_dropout(n, x, spec->dropout);
+    x = net_linear(n, "fc", x, EMBEDDING_DIM);
+    return net_l2norm(n, x);
+}
+
+bool model_build(struct net *n, const struct model_spec *spec, int32_t n_pictures, struct err *e)
+{
+    if (strcmp(spec->name, "cnn") != 0)
+        return err_set(e, ERR_USAGE, "there is no model \"%s\": known is cnn", spec->name);
+    if (spec->n_frames < MODEL_SIDE_MIN || spec->n_mels < MODEL_SIDE_MIN)
+        return err_set(e, ERR_USAGE, "pictures of %d frames by %d mels are too small: %d needed",
+                       spec->n_frames, spec->n_mels, MODEL_SIDE_MIN);
+    return net_finish(n, build_cnn(n, spec, n_pictures), false, e);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t a = strlen(text), b = strlen(end);
+    return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+static void init_tensor(const struct param *p, const struct param *weight, float *value,
+                        uint64_t seed)
+{
+    struct rng r;
+    rng_init(&r, seed, RNG_WEIGHTS, hash64(p->name, strlen(p->name), 0));
+    if (p->n_dims == 4) {
+        double sigma = sqrt(2.0 / ((double)p->dims[0] * p->dims[2] * p->dims[3]));
+        for (size_t i = 0; i < p->count; i++)
+            value[i] = (float)(sigma * rng_normal(&r));
+    } else if (weight->n_dims == 2) {
+        double bound = 1.0 / sqrt((double)weight->dims[1]);
+        for (size_t i = 0; i < p->count; i++)
+            value[i] = (float)rng_range(&r, -bound, bound);
+    } else {
+        bool is_one = ends_with(p->name, ".weight") || ends_with(p->name, ".running_var");
+        for (size_t i = 0; i < p->count; i++)
+            value[i] = is_one ? 1.0f : 0.0f;
+    }
+}
+
+void model_init(struct params *p, uint64_t seed)
+{
+    const struct param *weight = NULL; /* of the layer: always declared first */
+    for (size_t i = 0; i < p->n; i++) {
+        if (ends_with(p->items[i].name, ".weight"))
+            weight = &p->items[i];
+        assert(weight != NULL);
+        init_tensor(&p->items[i], weight, p->value + p->items[i].offset, seed);
+    }
+}

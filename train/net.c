@@ -1,0 +1,380 @@
+/*
+ * Declares the tape, decides what needs a gradient and who writes it first, and runs it. The
+ * invariant: every tensor's gradient is written (not added to) by the first of its consumers in
+ * backward order and added to by the others, so no gradient is ever cleared.
+ */
+#include "train/net.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "train/tape.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { RNG_DROPOUT = 0x64726f70 /* "drop" */ };
+
+struct net *net_new(const struct backend *backend, uint32_t threads, uint64_t seed)
+{
+    struct net *n = mem_zalloc(1, sizeof *n);
+    n->backend = backend;
+    n->threads = threads;
+    n->seed = seed;
+    n->output = -1;
+    arena_init(&n->arena);
+    return n;
+}
+
+void net_free(struct net *n)
+{
+    if (n == NULL)
+        return;
+    n->backend->close(n);
+    arena_release(&n->arena);
+    mem_free(n->params.value);
+    mem_free(n->params.grad);
+    mem_free(n);
+}
+
+const struct param *params_find(const struct params *p, const char *name)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->items[i].name, name) == 0)
+            return &p->items[i];
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- declaring */
+
+static int32_t add_param(struct net *n, const char *layer, const char *field, bool trainable,
+                         uint32_t n_dims, const int32_t *dims)
+{
+    struct params *p = &n->params;
+    assert(p->n < NET_PARAMS_MAX);
+    struct param *item = &p->items[p->n];
+    int len = snprintf(item->name, sizeof item->name, "%s.%s", layer, field);
+    assert(len > 0 && (size_t)len < sizeof item->name);
+    assert(params_find(p, item->name) == item || params_find(p, item->name) == NULL);
+    item->n_dims = n_dims;
+    item->trainable = trainable;
+    item->count = 1;
+    for (uint32_t i = 0; i < n_dims; i++) {
+        assert(dims[i] > 0);
+        item->dims[i] = dims[i];
+        item->count *= (size_t)dims[i];
+    }
+    return (int32_t)p->n++;
+}
+
+/* Appends an operation and its output tensor. */
+static struct op *add_op(struct net *n, enum op_kind kind, int32_t a, int32_t b, struct shape out)
+{
+    assert(!n->finished);
+    assert(n->n_ops < NET_OPS_MAX);
+    assert(out.n > 0 && out.h > 0 && out.w > 0 && out.c > 0);
+    struct op *op = &n->ops[n->n_ops];
+    *op = (struct op){.kind = kind,
+                      .in = {a, b},
+                      .out = (int32_t)n->n_tensors,
+                      .n_in = (a >= 0) + (b >= 0),
+                      .par = {-1, -1, -1, -1},
+                      .temp = -1};
+    n->tensors[n->n_tensors++] = (struct tensor){
+        .shape = out, .producer = (int32_t)n->n_ops, .value_item = -1, .grad_item = -1};
+    n->n_ops++;
+    return op;
+}
+
+struct shape net_shape(const struct net *n, int32_t tensor)
+{
+    return op_tensor(n, tensor)->shape;
+}
+
+int32_t net_input(struct net *n, struct shape s)
+{
+    assert(n->n_ops == 0);
+    return add_op(n, OP_INPUT, -1, -1, s)->out;
+}
+
+static int32_t window_out(int32_t size, const struct window *w, int axis)
+{
+    int32_t padded = size + 2 * w->pad[axis];
+    assert(w->kernel[axis] > 0 && w->stride[axis] > 0 && w->pad[axis] >= 0);
+    assert(w->pad[axis] < w->kernel[axis]);
+    assert(padded >= w->kernel[axis]);
+    return (padded - w->kernel[axis]) / w->stride[axis] + 1;
+}
+
+int32_t net_conv(struct net *n, const char *name, int32_t in, const struct window *w,
+                 int32_t out_channels)
+{
+    struct shape s = net_shape(n, in);
+    struct shape out = {s.n, window_out(s.h, w, 0), window_out(s.w, w, 1), out_channels};
+    struct op *op = add_op(n, OP_CONV, in, -1, out);
+    op->window = *w;
+    op->par[0] = add_param(n, name, "weight", true, 4,
+                           (int32_t[]){out_channels, s.c, w->kernel[0], w->kernel[1]});
+    return op->out;
+}
+
+int32_t net_bn(struct net *n, const char *name, int32_t in, bool relu)
+{
+    struct shape s = net_shape(n, in);
+    struct op *op = add_op(n, OP_BN, in, -1, s);
+    op->relu = relu;
+    op->par[0] = add_param(n, name, "weight", true, 1, &s.c);
+    op->par[1] = add_param(n, name, "bias", true, 1, &s.c);
+    op->par[2] = add_param(n, name, "running_mean", false, 1, &s.c);
+    op->par[3] = add_param(n, name, "running_var", false, 1, &s.c);
+    return op->out;
+}
+
+int32_t net_relu(struct net *n, int32_t in)
+{
+    return add_op(n, OP_RELU, in, -1, net_shape(n, in))->out;
+}
+
+int32_t net_add_relu(struct net *n, int32_t a, int32_t b)
+{
+    struct shape s = net_shape(n, a), t = net_shape(n, b);
+    assert(memcmp(&s, &t, sizeof s) == 0);
+    assert(a != b);
+    return add_op(n, OP_ADD_RELU, a, b, s)->out;
+}
+
+int32_t net_maxpool(struct net *n, int32_t in, const struct window *w)
+{
+    struct shape s = net_shape(n, in);
+    struct op *op = add_op(n, OP_MAXPOOL, in, -1,
+                           (struct shape){s.n, window_out(s.h, w, 0), window_out(s.w, w, 1), s.c});
+    op->window = *w;
+    return op->out;
+}
+
+int32_t net_global_average(struct net *n, int32_t in)
+{
+    struct shape s = net_shape(n, in);
+    return add_op(n, OP_GLOBAL_AVERAGE, in, -1, (struct shape){s.n, 1, 1, s.c})->out;
+}
+
+int32_t net_linear(struct net *n, const char *name, int32_t in, int32_t out_features)
+{
+    struct shape s = net_shape(n, in);
+    assert(s.h == 1 && s.w == 1);
+    struct op *op = add_op(n, OP_LINEAR, in, -1, (struct shape){s.n, 1, 1, out_features});
+    op->par[0] = add_param(n, name, "weight", true, 2, (int32_t[]){out_features, s.c});
+    op->par[1] = add_param(n, name, "bias", true, 1, &out_features);
+    return op->out;
+}
+
+int32_t net_dropout(struct net *n, int32_t in, double rate)
+{
+    assert(rate >= 0.0 && rate < 1.0);
+    struct op *op = add_op(n, OP_DROPOUT, in, -1, net_shape(n, in));
+    op->rate = rate;
+    return op->out;
+}
+
+int32_t net_l2norm(struct net *n, int32_t in)
+{
+    struct shape s = net_shape(n, in);
+    assert(s.h == 1 && s.w == 1);
+    return add_op(n, OP_L2NORM, in, -1, s)->out;
+}
+
+/* ---------------------------------------------------------------- finishing */
+
+static void layout_params(struct params *p)
+{
+    size_t at = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < p->n; i++) {
+            if (p->items[i].trainable != (pass == 0))
+                continue;
+            p->items[i].offset = at;
+            at += p->items[i].count;
+        }
+        if (pass == 0)
+            p->n_trainable = at;
+    }
+    p->n_floats = at;
+    p->value = mem_alloc_aligned(size_max(at, 1), sizeof *p->value);
+    p->grad = mem_alloc_aligned(size_max(p->n_trainable, 1), sizeof *p->grad);
+    memset(p->value, 0, at * sizeof *p->value);
+    memset(p->grad, 0, p->n_trainable * sizeof *p->grad);
+}
+
+/* A gradient is needed downstream of any parameter. */
+static void mark_gradients(struct net *n)
+{
+    for (size_t i = 0; i < n->n_ops; i++) {
+        struct op *op = &n->ops[i];
+        bool needs = op->par[0] >= 0;
+        for (int32_t k = 0; k < op->n_in; k++)
+            needs = needs || n->tensors[op->in[k]].needs_grad;
+        n->tensors[op->out].needs_grad = needs;
+    }
+    bool begun[NET_OPS_MAX] = {false};
+    for (size_t i = n->n_ops; i-- > 0;) {
+        struct op *op = &n->ops[i];
+        for (int32_t k = 0; k < op->n_in; k++) {
+            op->add[k] = begun[op->in[k]];
+            begun[op->in[k]] = true;
+        }
+    }
+}
+
+/* Life of values and gradients as far as the tape itself knows; back ends lengthen the lives of
+ * what their backward passes read again. */
+static void add_tensor_items(struct net *n)
+{
+    for (size_t i = 0; i < n->n_tensors; i++) {
+        struct tensor *t = &n->tensors[i];
+        size_t bytes = shape_count(t->shape) * n->backend->element_bytes;
+        size_t producer = (size_t)t->producer;
+        bool is_input = n->ops[producer].kind == OP_INPUT;
+        if (!is_input || n->backend->copies_input)
+            t->value_item =
+                arena_add(&n->arena, bytes, tick_forward(producer), tick_forward(producer));
+        if (t->needs_grad)
+            t->grad_item =
+                arena_add(&n->arena, bytes, tick_backward(n, producer), tick_backward(n, producer));
+    }
+    for (size_t i = 0; i < n->n_ops; i++) {
+        const struct op *op = &n->ops[i];
+        for (int32_t k = 0; k < op->n_in; k++) {
+            const struct tensor *t = &n->tensors[op->in[k]];
+            if (t->value_item >= 0)
+                arena_extend(&n->arena, t->value_item, tick_forward(i));
+            if (t->grad_item >= 0)
+                arena_extend(&n->arena, t->grad_item, tick_backward(n, i));
+        }
+    }
+    /* The loss reads the output after the last forward tick and writes its gradient before the
+     * first backward tick. */
+    const struct tensor *out = op_tensor(n, n->output);
+    arena_extend(&n->arena, out->value_item, (int32_t)n->n_ops);
+    arena_extend(&n->arena, out->grad_item, (int32_t)n->n_ops - 1);
+}
+
+bool net_finish(struct net *n, int32_t output, bool poison, struct err *e)
+{
+    assert(!n->finished);
+    assert(output == (int32_t)n->n_tensors - 1);
+    n->output = output;
+    n->poison = poison;
+    layout_params(&n->params);
+    mark_gradients(n);
+    assert(n->tensors[output].needs_grad);
+    add_tensor_items(n);
+    if (!n->backend->open(n, e))
+        return false;
+    for (size_t i = 0; i < n->n_ops; i++)
+        if (!n->backend->prepare(n, i, e))
+            return err_wrap(e, "operation %zu", i);
+    arena_plan(&n->arena);
+    arena_allocate(&n->arena);
+    n->finished = true;
+    return true;
+}
+
+struct params *net_params(struct net *n)
+{
+    return &n->params;
+}
+
+size_t net_arena_bytes(const struct net *n)
+{
+    return n->arena.total_bytes;
+}
+
+const char *net_kernels(const struct net *n)
+{
+    return n->kernels;
+}
+
+void net_note_kernel(struct net *n, const char *name)
+{
+    size_t len = strlen(name), used = strlen(n->kernels);
+    for (const char *at = n->kernels; (at = strstr(at, name)) != NULL; at += len)
+        if ((at == n->kernels || at[-1] == ' ') && (at[len] == '\0' || at[len] == ' '))
+            return;
+    if (used + len + 2 > sizeof n->kernels)
+        return;
+    snprintf(n->kernels + used, sizeof n->kernels - used, "%s%s", used > 0 ? " " : "", name);
+}
+
+/* ---------------------------------------------------------------- running */
+
+bool net_forward(struct net *n, const float *x, enum net_mode mode, uint64_t step, struct err *e)
+{
+    assert(n->finished);
+    n->input = x;
+    n->step = step;
+    for (size_t i = 0; i < n->n_ops; i++) {
+        if (!n->backend->forward(n, i, mode, e))
+            return err_wrap(e, "forward pass of operation %zu", i);
+        if (n->poison)
+            arena_poison(&n->arena, tick_forward(i));
+    }
+    return true;
+}
+
+void net_output(const struct net *n, double *out)
+{
+    size_t count = shape_count(op_tensor(n, n->output)->shape);
+    const void *value = tensor_value(n, n->output);
+    if (n->backend->element_bytes == sizeof(double)) {
+        memcpy(out, value, count * sizeof *out);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        out[i] = (double)((const float *)value)[i];
+}
+
+bool net_backward(struct net *n, const double *grad_output, struct err *e)
+{
+    assert(n->finished);
+    assert(n->input != NULL);
+    size_t count = shape_count(op_tensor(n, n->output)->shape);
+    void *grad = tensor_grad(n, n->output);
+    for (size_t i = 0; i < count; i++) {
+        if (n->backend->element_bytes == sizeof(double))
+            ((double *)grad)[i] = grad_output[i];
+        else
+            ((float *)grad)[i] = (float)grad_output[i];
+    }
+    for (size_t i = n->n_ops; i-- > 0;) {
+        if (!n->backend->backward(n, i, e))
+            return err_wrap(e, "backward pass of operation %zu", i);
+        if (n->poison)
+            arena_poison(&n->arena, tick_backward(n, i));
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- shared by back ends */
+
+void bn_update_running(struct net *n, const struct op *op, const double *mean, const double *var)
+{
+    struct shape s = op_tensor(n, op->in[0])->shape;
+    double count = (double)s.n * s.h * s.w;
+    double unbiased = count > 1.0 ? count / (count - 1.0) : 1.0;
+    float *running_mean = param_value(n, op->par[2]), *running_var = param_value(n, op->par[3]);
+    for (int32_t c = 0; c < s.c; c++) {
+        running_mean[c] =
+            (float)((1.0 - BN_MOMENTUM) * (double)running_mean[c] + BN_MOMENTUM * mean[c]);
+        running_var[c] =
+            (float)((1.0 - BN_MOMENTUM) * (double)running_var[c] + BN_MOMENTUM * unbiased * var[c]);
+    }
+}
+
+double dropout_factor(const struct net *n, size_t op_i, uint64_t element_i)
+{
+    struct rng r;
+    double rate = n->ops[op_i].rate;
+    rng_init(&r, n->seed ^ (n->step * UINT64_C(0x9e3779b97f4a7c15)), RNG_DROPOUT + (uint32_t)op_i,
+             element_i);
+    return rng_uniform(&r) < rate ? 0.0 : 1.0 / (1.0 - rate);
+}

@@ -1,8 +1,10 @@
 /*
  * Which window of a preview becomes the clip, and cutting it to mono float. Arithmetic is pydub's
- * (reference: features section 0): lengths in whole milliseconds, frame = trunc(ms * (rate /
- * 1000.0)), up to 2 ms missing at the end are zero-filled. Mono is the mean over channels in
- * float32, samples / 32768.
+ * (https://github.com/jiaaro/pydub, audio_segment.py: __len__, _parse_position, __getitem__):
+ * lengths in whole milliseconds, round(1000 * (frames / rate)) with ties to even; frame =
+ * trunc(ms * (rate / 1000.0)); what rounding leaves missing at the end, 2 ms at most, is
+ * zero-filled. Mono is the mean over channels in float32 of samples / 32768, taken before any
+ * resampling, as librosa.load does.
  */
 #ifndef REFRAIN_CLIP_H
 #define REFRAIN_CLIP_H
@@ -11,8 +13,13 @@
 
 enum clip_policy { CLIP_RANDOM, CLIP_START, CLIP_MIDDLE };
 
+/* Names are the causes of spool/bad. */
 enum clip_verdict { CLIP_OK, CLIP_TOO_SHORT, CLIP_SILENT };
 const char *clip_verdict_name(enum clip_verdict v); /* "TOO_SHORT" */
+
+/* A mono clip whose largest sample stays below this many steps of 16 bit (-72 dB of full scale) is
+ * silent: a picture made of it would show dither or the codec's noise, scaled up to 0 dB. */
+enum { CLIP_SILENT_STEPS = 8 };
 
 struct clip_params {
     enum clip_policy policy;
@@ -27,9 +34,26 @@ struct clip {
     uint32_t rate_hz;
     uint32_t start_ms;
 };
-void clip_release(struct clip *c);
+void clip_release(struct clip *c); /* safe on {0}, may run twice */
 
-/* Draws the start in [0, len - ms] from (seed, track_key, clip_i); exactly `ms` long gives 0. */
+/* pydub's len() in milliseconds. */
+uint64_t clip_length_ms(size_t n_frames, uint32_t rate_hz);
+
+/* pydub's frame at a position. */
+size_t clip_frame_at(uint64_t ms, uint32_t rate_hz);
+
+/* Where the clip begins in a preview of len_ms >= params->ms. CLIP_RANDOM draws from
+ * [0, len_ms - ms), as NumPy's randint(0, len - ms) does, by (seed, track_key, clip_i) alone;
+ * exactly `ms` long gives 0. */
+uint32_t clip_start_ms(const struct clip_params *params, uint64_t len_ms, uint64_t track_key,
+                       uint32_t clip_i);
+
+/* Cuts [start_ms, start_ms + ms) to mono, zero-filling at most 2 ms; more missing is ERR_PERM. */
+MUST_CHECK bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct clip *out,
+                            struct err *e);
+
+/* Both. False only for a verdict other than OK: *verdict says which, e the sentence. track_key
+ * is hash64 of the track id. */
 MUST_CHECK bool clip_cut(const struct pcm *pcm, const struct clip_params *params,
                          uint64_t track_key, uint32_t clip_i, struct clip *out,
                          enum clip_verdict *verdict, struct err *e);

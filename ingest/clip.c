@@ -1,0 +1,130 @@
+#include "ingest/clip.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { RNG_CLIP_START = 0x434c4950 /* "CLIP": this use of the seed */, FILL_MAX_MS = 2 };
+
+const char *clip_verdict_name(enum clip_verdict v)
+{
+    static const char *const names[] = {"OK", "TOO_SHORT", "SILENT"};
+    assert(v < ARRAY_LEN(names));
+    return names[v];
+}
+
+void clip_release(struct clip *c)
+{
+    mem_free(c->samples);
+    *c = (struct clip){0};
+}
+
+uint64_t clip_length_ms(size_t n_frames, uint32_t rate_hz)
+{
+    return (uint64_t)rint(1000.0 * ((double)n_frames / rate_hz));
+}
+
+size_t clip_frame_at(uint64_t ms, uint32_t rate_hz)
+{
+    return (size_t)((double)ms * (rate_hz / 1000.0));
+}
+
+uint32_t clip_start_ms(const struct clip_params *params, uint64_t len_ms, uint64_t track_key,
+                       uint32_t clip_i)
+{
+    assert(len_ms >= params->ms);
+    assert(len_ms <= UINT32_MAX);
+    uint64_t span_ms = len_ms - params->ms;
+    if (params->policy == CLIP_START || span_ms == 0)
+        return 0;
+    if (params->policy == CLIP_MIDDLE)
+        return (uint32_t)(span_ms / 2);
+    struct rng r;
+    rng_init(&r, params->seed, RNG_CLIP_START, track_key ^ hash_mix64(clip_i));
+    return (uint32_t)rng_below(&r, span_ms);
+}
+
+/* The sum of up to DECODE_CHANNELS_MAX 16-bit samples and its 32768th are exact in a float, so the
+ * mean is rounded once, as NumPy's is, in whatever order it adds. */
+static void mix_mono(const int16_t *in, size_t n_frames, uint32_t n_channels, float *restrict out)
+{
+    if (n_channels == 1) {
+        for (size_t i = 0; i < n_frames; i++)
+            out[i] = (float)in[i] / 32768.0f;
+        return;
+    }
+    if (n_channels == 2) {
+        for (size_t i = 0; i < n_frames; i++)
+            out[i] = (float)(in[2 * i] + in[2 * i + 1]) / 65536.0f;
+        return;
+    }
+    for (size_t i = 0; i < n_frames; i++) {
+        int32_t sum = 0;
+        for (uint32_t c = 0; c < n_channels; c++)
+            sum += in[i * n_channels + c];
+        out[i] = (float)sum / 32768.0f / (float)n_channels;
+    }
+}
+
+bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct clip *out,
+                 struct err *e)
+{
+    size_t from = clip_frame_at(start_ms, pcm->rate_hz);
+    size_t to = clip_frame_at((uint64_t)start_ms + ms, pcm->rate_hz);
+    size_t have_to = size_min(to, pcm->n_frames);
+    size_t n_have = have_to > from ? have_to - from : 0;
+    size_t n_samples = to - from;
+    if (n_samples - n_have > clip_frame_at(FILL_MAX_MS, pcm->rate_hz))
+        return err_set(e, ERR_PERM, "%zu of the %zu frames from %" PRIu32 " ms on are there",
+                       n_have, n_samples, start_ms);
+    if (n_samples > out->cap_samples) {
+        out->samples = mem_resize(out->samples, n_samples, sizeof *out->samples);
+        out->cap_samples = n_samples;
+    }
+    mix_mono(pcm->samples + from * pcm->n_channels, n_have, pcm->n_channels, out->samples);
+    memset(out->samples + n_have, 0, (n_samples - n_have) * sizeof *out->samples);
+    out->n_samples = n_samples;
+    out->rate_hz = pcm->rate_hz;
+    out->start_ms = start_ms;
+    return true;
+}
+
+static float peak_of(const float *samples, size_t n)
+{
+    float peak = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        float level = fabsf(samples[i]);
+        peak = level > peak ? level : peak;
+    }
+    return peak;
+}
+
+bool clip_cut(const struct pcm *pcm, const struct clip_params *params, uint64_t track_key,
+              uint32_t clip_i, struct clip *out, enum clip_verdict *verdict, struct err *e)
+{
+    uint64_t len_ms = clip_length_ms(pcm->n_frames, pcm->rate_hz);
+    *verdict = CLIP_TOO_SHORT;
+    if (len_ms < params->ms)
+        return err_set(e, ERR_PERM, "%" PRIu64 " ms of audio, a clip needs %" PRIu32, len_ms,
+                       params->ms);
+    uint32_t start_ms = clip_start_ms(params, len_ms, track_key, clip_i);
+    if (!clip_cut_at(pcm, start_ms, params->ms, out, e))
+        return false;
+    float steps = peak_of(out->samples, out->n_samples) * 32768.0f;
+    *verdict = CLIP_SILENT;
+    if (steps == 0.0f)
+        return err_set(e, ERR_PERM, "all samples from %" PRIu32 " ms to %" PRIu32 " ms are zero",
+                       start_ms, start_ms + params->ms);
+    if (steps < CLIP_SILENT_STEPS)
+        return err_set(e, ERR_PERM,
+                       "from %" PRIu32 " ms to %" PRIu32
+                       " ms the peak is %.1f dB of full scale, at least %.1f is needed",
+                       start_ms, start_ms + params->ms, 20.0 * log10(steps / 32768.0),
+                       20.0 * log10(CLIP_SILENT_STEPS / 32768.0));
+    *verdict = CLIP_OK;
+    return true;
+}

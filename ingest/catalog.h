@@ -52,9 +52,11 @@ struct catalog_row {
     enum row_state state;
     char cause[CATALOG_CAUSE_BYTES]; /* "http_404", "timeout", "no_link"; "" for none */
     uint32_t attempts;
-    int64_t not_before_s; /* wall clock; WAIT only */
+    int64_t not_before_s;  /* wall clock, rounded up; WAIT only */
+    int64_t not_before_ms; /* the same, as it is kept */
     uint64_t preview_bytes;
     uint64_t dup_of;
+    uint64_t csv_line; /* where it was first seen, from 1 */
 };
 
 struct catalog;
@@ -79,5 +81,48 @@ MUST_CHECK bool catalog_each(struct catalog *c, catalog_row_fn *fn, void *arg, s
 
 MUST_CHECK bool catalog_get(struct catalog *c, uint64_t row, struct catalog_row *out,
                             struct err *e);
+
+/* ---------------------------------------------------------------- for fetch alone
+ * Rows that are not final lie in a second index, ordered by when they are due and then by number: a
+ * catalogue with nothing left to do costs one look. Rows without a wait are due at 0. */
+struct catalog_due {
+    int64_t due_ms; /* wall clock */
+    uint64_t row;
+};
+int catalog_due_compare(struct catalog_due a, struct catalog_due b);
+struct catalog_due catalog_row_due(const struct catalog_row *row);
+
+/* Calls fn for unfinished rows from `from` on, in order of due time; fn returns false to stop. */
+typedef bool catalog_due_fn(void *arg, struct catalog_due due, const struct catalog_row *row);
+MUST_CHECK bool catalog_each_due(struct catalog *c, struct catalog_due from, catalog_due_fn *fn,
+                                 void *arg, struct err *e);
+
+/* A write transaction. Only one exists at a time; a second begin waits. Nothing is there before the
+ * commit, which makes it durable, and nothing is left after an abort. Disk errors are ERR_FATAL. */
+struct catalog_write;
+MUST_CHECK bool catalog_begin(struct catalog *c, struct catalog_write **out, struct err *e);
+MUST_CHECK bool catalog_commit(struct catalog_write *w, struct err *e); /* frees w in any case */
+void catalog_abort(struct catalog_write *w);                            /* NULL is fine */
+
+/* Identities: what a CSV row is found again by, of 1 to CATALOG_KEY_BYTES_MAX bytes. */
+enum { CATALOG_KEY_BYTES_MAX = 128 };
+MUST_CHECK bool catalog_find(struct catalog_write *w, struct span key, uint64_t *out_row,
+                             bool *out_found, struct err *e);
+/* Gives the row the next number (row->row) and stores it under a key that is not there yet. */
+MUST_CHECK bool catalog_add(struct catalog_write *w, struct span key, struct catalog_row *row,
+                            struct err *e);
+MUST_CHECK bool catalog_read(struct catalog_write *w, uint64_t row, struct catalog_row *out,
+                             struct err *e);
+/* Replaces a row; the totals and the order of due rows follow. */
+MUST_CHECK bool catalog_put(struct catalog_write *w, const struct catalog_row *row, struct err *e);
+void catalog_count(struct catalog_write *w, uint64_t requests, uint64_t throttled, uint64_t bytes);
+
+/* Small values by name beside the rows. A missing one reads as 0 bytes. */
+enum { CATALOG_NOTE_BYTES_MAX = 256 };
+MUST_CHECK bool catalog_note_get(struct catalog *c, const char *name,
+                                 uint8_t out[CATALOG_NOTE_BYTES_MAX], size_t *out_bytes,
+                                 struct err *e);
+MUST_CHECK bool catalog_note_set(struct catalog_write *w, const char *name, struct span value,
+                                 struct err *e);
 
 #endif

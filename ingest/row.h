@@ -1,0 +1,34 @@
+/*
+ * A catalogue row as bytes. All numbers little-endian:
+ *
+ *     0  u32  checksum: low half of XXH64 over the rest
+ *     4  u8   version, ROW_VERSION
+ *     5  u8   state, enum row_state
+ *     6  u16  attempts
+ *     8  u32  year
+ *    12  u32  duration_ms
+ *    16  i64  not_before_ms
+ *    24  u64  preview_bytes
+ *    32  u64  dup_of
+ *    40  u64  csv_line
+ *    48  7 texts, each u16 length and bytes without NUL: track_id, name, artist, genre, tags, url,
+ * cause
+ */
+#ifndef REFRAIN_ROW_H
+#define REFRAIN_ROW_H
+
+#include "ingest/catalog.h"
+
+enum { ROW_VERSION = 1, ROW_FIXED_BYTES = 48, ROW_BYTES_MAX = 8192 };
+
+/* Returns the length. Texts are at most their arrays, so that it always fits. */
+size_t row_encode(const struct catalog_row *row, uint8_t out[ROW_BYTES_MAX]);
+
+/* Trusts nothing. ERR_FATAL with what is wrong; `number` becomes out->row. */
+MUST_CHECK bool row_decode(struct span bytes, uint64_t number, struct catalog_row *out,
+                           struct err *e);
+
+/* Copies text cut at `cap` - 1 bytes on a character border. */
+void row_set_text(char *out, size_t cap, const char *text);
+
+#endif

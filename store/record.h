@@ -11,11 +11,15 @@ enum {
     RECORD_HEADER_BYTES = 64,
     RECORD_MAX_BYTES = 64 << 20,
     RECORD_MELS_MAX = 1024,
-    RECORD_FRAMES_MAX = 65535
+    RECORD_FRAMES_MAX = 65535,
+    RECORD_LEVEL_NONE = 0 /* as zstd level: store without compression */
 };
 
 /* Numbers are on disk: append only. */
 enum record_dtype { RECORD_U8 = 1, RECORD_U12 = 2, RECORD_F32 = 3, RECORD_DTYPES };
+enum record_codec { RECORD_CODEC_NONE = 0, RECORD_CODEC_ZSTD = 1 };
+enum record_filter { RECORD_FILTER_DELTA8 = 1, RECORD_FILTER_DELTA12 = 2, RECORD_FILTER_XOR32 = 3 };
+
 const char *record_dtype_name(enum record_dtype t); /* "u8" */
 bool record_dtype_parse(const char *name, enum record_dtype *out);
 
@@ -24,14 +28,14 @@ struct record_info {
     enum record_dtype dtype;
     uint8_t codec, filter;
     uint32_t n_frames, n_mels;
-    float scale, offset;          /* dB = q * scale + offset; dtype u8 and u12 */
+    float scale, offset;          /* dB = q * scale + offset; 1 and 0 for dtype f32 */
     float ref_db;                 /* level subtracted by power_to_db(ref=max) */
     float max_err_db, rms_err_db; /* measured when written: the error certificate */
     uint32_t payload_bytes;
     uint32_t start_ms; /* of the clip in its preview */
     uint64_t spec_hash;
     uint64_t source_id; /* hash64 of the audio file's bytes */
-    uint64_t checksum;  /* hash64 of header[0, 56) and payload */
+    uint64_t checksum;  /* hash64 of the payload, seeded with hash64 of header[0, 56) */
 };
 
 struct record_encoder; /* one a thread: zstd context and scratch */
@@ -40,12 +44,17 @@ void record_encoder_free(struct record_encoder *enc);
 
 /* db: (n_frames, n_mels) row-major, time first. `meta` gives n_frames, n_mels, ref_db, start_ms,
  * spec_hash and source_id; the rest of it is ignored. u8 and u12 cover [-top_db, 0]; values outside
- * are ERR_PERM, as are non-finite ones. The record replaces what is in out. */
+ * (by more than 0.001 dB, which is clamped) are ERR_PERM, as are non-finite ones. The record
+ * replaces what is in out. */
 MUST_CHECK bool record_encode(struct record_encoder *enc, const float *db, double top_db,
                               const struct record_info *meta, struct buf *out, struct err *e);
 
-/* Reads and checks the header against the length; does not touch the payload. */
+/* Reads and checks the header against the length, which must be exact; does not touch the payload.
+ */
 MUST_CHECK bool record_parse(struct span record, struct record_info *out, struct err *e);
+
+/* A stored value without the zeros behind the record; what is no record comes back as it is. */
+struct span record_unpad(struct span value);
 
 /* Checks the checksum. */
 MUST_CHECK bool record_verify(struct span record, struct err *e);
@@ -55,8 +64,12 @@ struct record_decoder *record_decoder_new(void);
 void record_decoder_free(struct record_decoder *dec);
 
 /* out: n_frames * n_mels floats, dB, time first. Never reads or writes outside its bounds, whatever
- * the bytes are. */
+ * the bytes are; does not check the checksum. */
 MUST_CHECK bool record_decode(struct record_decoder *dec, struct span record, float *out,
                               size_t out_floats, struct err *e);
+
+/* The 8-bit levels themselves, of a u8 record. */
+MUST_CHECK bool record_decode_levels(struct record_decoder *dec, struct span record, uint8_t *out,
+                                     size_t out_bytes, struct err *e);
 
 #endif

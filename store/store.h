@@ -89,6 +89,10 @@ MUST_CHECK bool store_has_track(struct store_writer *w, uint64_t row, bool *out,
 /* ---------------------------------------------------------------- reading (thread-safe) */
 
 struct store;
+bool store_exists(const char *dataset_dir);
+
+/* Open it after a fork, not before: a store used by another process than the one that opened it is
+ * ERR_FATAL. A missing or still empty store is ERR_PERM; a network file system is ERR_FATAL. */
 MUST_CHECK bool store_open(const char *dataset_dir, struct store **out, struct err *e);
 void store_close(struct store *s);
 
@@ -115,8 +119,9 @@ struct store_snapshot {
 MUST_CHECK bool store_snapshot_init(struct store *s, struct store_snapshot *out, struct err *e);
 void store_snapshot_release(struct store_snapshot *snap);
 
-/* Decodes n records into out[n][n_frames][n_mels] (dB) with n_threads threads of the caller's pool
- * of one call; a missing key or a shape other than the given one is ERR_PERM naming the key. */
+/* Decodes n records into out[n][n_frames][n_mels] (dB), in the order of keys, checking each
+ * checksum. A missing key, a damaged record or a shape other than the given one is ERR_PERM naming
+ * the key. Runs in the caller's thread; several threads may read at once. */
 MUST_CHECK bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t n_frames,
                                  uint32_t n_mels, float *out, struct err *e);
 
@@ -132,6 +137,10 @@ MUST_CHECK bool store_get_track(struct store *s, uint64_t row, struct store_trac
                                 struct err *e);
 MUST_CHECK bool store_get_info(struct store *s, uint64_t key, struct record_info *out,
                                char augment[STORE_AUGMENT_BYTES], struct err *e);
+
+/* In row order; fn returns false to stop. */
+typedef bool store_track_fn(void *arg, uint64_t row, const struct store_track_info *info);
+MUST_CHECK bool store_each_track(struct store *s, store_track_fn *fn, void *arg, struct err *e);
 
 /* In key order; fn returns false to stop; the record is lent until then. */
 typedef bool store_record_fn(void *arg, uint64_t key, struct span record);

@@ -1,0 +1,341 @@
+#include "store/filter.h"
+
+#include <math.h>
+#include <string.h>
+
+/*
+ * The restore kernels walk down a strip of STRIP columns with the running level in registers: the
+ * inner loops have a constant count, which gcc turns into whole vectors at -O2, and the level of
+ * the frame before never goes through memory. The same inlined body is compiled for the base
+ * instruction set and for AVX2.
+ */
+enum { STRIP = 32, ERROR_LANES = 8 };
+
+#define KERNEL static inline __attribute__((always_inline))
+
+#if defined(__x86_64__)
+#define HAVE_AVX2_CLONE 1
+#define AVX2 __attribute__((target("avx2")))
+#else
+#define HAVE_AVX2_CLONE 0
+#endif
+
+struct filter_grid filter_grid_make(double top_db, uint32_t max_level)
+{
+    assert(top_db > 0);
+    assert(max_level > 0);
+    return (struct filter_grid){(float)(top_db / max_level), (float)-top_db, max_level};
+}
+
+/* ---------------------------------------------------------------- quantise */
+
+struct quantiser {
+    float lo, per_db, max_level, slack_lo, slack_hi;
+};
+
+static struct quantiser quantiser_make(struct filter_grid grid)
+{
+    float lo = grid.offset;
+    float hi = grid.offset + grid.scale * (float)grid.max_level;
+    return (struct quantiser){lo, 1.0F / grid.scale, (float)grid.max_level, lo - FILTER_SLACK_DB,
+                              hi + FILTER_SLACK_DB};
+}
+
+KERNEL int32_t quantise_one(struct quantiser q, float db)
+{
+    float level = (db - q.lo) * q.per_db + 0.5F;
+    level = level < 0.0F ? 0.0F : level;
+    level = level > q.max_level ? q.max_level : level;
+    return (int32_t)level;
+}
+
+/* Not-a-number fails both comparisons. */
+KERNEL bool in_range(struct quantiser q, float db)
+{
+    return db >= q.slack_lo && db <= q.slack_hi;
+}
+
+static bool find_bad(const float *db, size_t n, struct quantiser q, size_t *bad_i)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!in_range(q, db[i])) {
+            *bad_i = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool filter_quantise_u8(const float *restrict db, size_t n, struct filter_grid grid,
+                        uint8_t *restrict out, size_t *bad_i)
+{
+    assert(grid.max_level <= UINT8_MAX);
+    struct quantiser q = quantiser_make(grid);
+    if (find_bad(db, n, q, bad_i))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)quantise_one(q, db[i]);
+    return true;
+}
+
+bool filter_quantise_u12(const float *restrict db, size_t n, struct filter_grid grid,
+                         uint16_t *restrict out, size_t *bad_i)
+{
+    assert(grid.max_level < 4096);
+    struct quantiser q = quantiser_make(grid);
+    if (find_bad(db, n, q, bad_i))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint16_t)quantise_one(q, db[i]);
+    return true;
+}
+
+/* ---------------------------------------------------------------- forward filters */
+
+void filter_delta_u8(const uint8_t *restrict level, size_t n_frames, size_t n_mels,
+                     uint8_t *restrict out)
+{
+    memcpy(out, level, n_mels);
+    for (size_t i = n_mels; i < n_frames * n_mels; i++)
+        out[i] = (uint8_t)(level[i] - level[i - n_mels]);
+}
+
+void filter_delta_u12(const uint16_t *restrict level, size_t n_frames, size_t n_mels,
+                      uint8_t *restrict out)
+{
+    size_t n = n_frames * n_mels;
+    for (size_t i = 0; i < n; i++) {
+        int32_t before = i < n_mels ? 0 : level[i - n_mels];
+        int32_t delta = (level[i] - before) & 0xfff;
+        int32_t signed_delta = delta < 2048 ? delta : delta - 4096;
+        uint32_t folded = ((uint32_t)signed_delta << 1) ^ (uint32_t)(signed_delta >> 31);
+        out[i] = (uint8_t)(folded & 0xff);
+        out[n + i] = (uint8_t)(folded >> 8 & 0xf);
+    }
+}
+
+void filter_xor_f32(const float *restrict db, size_t n_frames, size_t n_mels, uint8_t *restrict out)
+{
+    size_t n = n_frames * n_mels;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits, before = 0;
+        memcpy(&bits, &db[i], sizeof bits);
+        if (i >= n_mels)
+            memcpy(&before, &db[i - n_mels], sizeof before);
+        bits ^= before;
+        out[i] = (uint8_t)bits;
+        out[n + i] = (uint8_t)(bits >> 8);
+        out[2 * n + i] = (uint8_t)(bits >> 16);
+        out[3 * n + i] = (uint8_t)(bits >> 24);
+    }
+}
+
+/* ---------------------------------------------------------------- plain restore */
+
+void filter_restore_u8_plain(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                             struct filter_grid grid, float *out)
+{
+    for (size_t m = 0; m < n_mels; m++) {
+        uint8_t level = 0;
+        for (size_t i = m; i < n_frames * n_mels; i += n_mels) {
+            level = (uint8_t)(level + planes[i]);
+            out[i] = (float)level * grid.scale + grid.offset;
+        }
+    }
+}
+
+/* A folded 12-bit difference (two bytes of which four bits are unused) added to a level. */
+KERNEL uint16_t unfold_u12(uint16_t level, uint16_t folded)
+{
+    uint16_t delta = (uint16_t)((folded >> 1) ^ (uint16_t) - (folded & 1));
+    return (uint16_t)((level + delta) & 0xfff);
+}
+
+void filter_restore_u12_plain(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                              struct filter_grid grid, float *out)
+{
+    size_t n = n_frames * n_mels;
+    for (size_t m = 0; m < n_mels; m++) {
+        uint16_t level = 0;
+        for (size_t i = m; i < n; i += n_mels) {
+            level = unfold_u12(level, (uint16_t)(planes[i] | (planes[n + i] & 0xf) << 8));
+            out[i] = (float)level * grid.scale + grid.offset;
+        }
+    }
+}
+
+void filter_restore_f32_plain(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out)
+{
+    size_t n = n_frames * n_mels;
+    for (size_t m = 0; m < n_mels; m++) {
+        uint32_t bits = 0;
+        for (size_t i = m; i < n; i += n_mels) {
+            bits ^= (uint32_t)planes[i] | (uint32_t)planes[n + i] << 8 |
+                    (uint32_t)planes[2 * n + i] << 16 | (uint32_t)planes[3 * n + i] << 24;
+            memcpy(&out[i], &bits, sizeof bits);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- fast restore */
+
+/* A strip of `width` columns; width is a constant where it is inlined, except for the last one. */
+KERNEL void strip_u8(const uint8_t *restrict in, size_t n_frames, size_t n_mels, size_t width,
+                     struct filter_grid grid, float *restrict out)
+{
+    uint8_t level[STRIP] = {0};
+    for (size_t t = 0; t < n_frames; t++, in += n_mels, out += n_mels) {
+        for (size_t j = 0; j < width; j++)
+            level[j] = (uint8_t)(level[j] + in[j]);
+        for (size_t j = 0; j < width; j++)
+            out[j] = (float)level[j] * grid.scale + grid.offset;
+    }
+}
+
+KERNEL void restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                       struct filter_grid grid, float *out)
+{
+    size_t m = 0;
+    for (; m + STRIP <= n_mels; m += STRIP)
+        strip_u8(planes + m, n_frames, n_mels, STRIP, grid, out + m);
+    if (m < n_mels)
+        strip_u8(planes + m, n_frames, n_mels, n_mels - m, grid, out + m);
+}
+
+KERNEL void strip_u12(const uint8_t *restrict low, const uint8_t *restrict high, size_t n_frames,
+                      size_t n_mels, size_t width, struct filter_grid grid, float *restrict out)
+{
+    uint16_t level[STRIP] = {0};
+    for (size_t t = 0; t < n_frames; t++, low += n_mels, high += n_mels, out += n_mels) {
+        for (size_t j = 0; j < width; j++)
+            level[j] = unfold_u12(level[j], (uint16_t)(low[j] | (high[j] & 0xf) << 8));
+        for (size_t j = 0; j < width; j++)
+            out[j] = (float)level[j] * grid.scale + grid.offset;
+    }
+}
+
+KERNEL void restore_u12(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                        struct filter_grid grid, float *out)
+{
+    const uint8_t *high = planes + n_frames * n_mels;
+    size_t m = 0;
+    for (; m + STRIP <= n_mels; m += STRIP)
+        strip_u12(planes + m, high + m, n_frames, n_mels, STRIP, grid, out + m);
+    if (m < n_mels)
+        strip_u12(planes + m, high + m, n_frames, n_mels, n_mels - m, grid, out + m);
+}
+
+KERNEL void strip_f32(const uint8_t *restrict p0, const uint8_t *restrict p1,
+                      const uint8_t *restrict p2, const uint8_t *restrict p3, size_t n_frames,
+                      size_t n_mels, size_t width, float *restrict out)
+{
+    uint32_t bits[STRIP] = {0};
+    for (size_t t = 0; t < n_frames; t++) {
+        size_t i = t * n_mels;
+        for (size_t j = 0; j < width; j++)
+            bits[j] ^= (uint32_t)p0[i + j] | (uint32_t)p1[i + j] << 8 | (uint32_t)p2[i + j] << 16 |
+                       (uint32_t)p3[i + j] << 24;
+        memcpy(out + i, bits, width * sizeof bits[0]);
+    }
+}
+
+KERNEL void restore_f32(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out)
+{
+    size_t n = n_frames * n_mels;
+    size_t m = 0;
+    for (; m + STRIP <= n_mels; m += STRIP)
+        strip_f32(planes + m, planes + n + m, planes + 2 * n + m, planes + 3 * n + m, n_frames,
+                  n_mels, STRIP, out + m);
+    if (m < n_mels)
+        strip_f32(planes + m, planes + n + m, planes + 2 * n + m, planes + 3 * n + m, n_frames,
+                  n_mels, n_mels - m, out + m);
+}
+
+#if HAVE_AVX2_CLONE
+AVX2 static void restore_u8_avx2(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                                 struct filter_grid grid, float *out)
+{
+    restore_u8(planes, n_frames, n_mels, grid, out);
+}
+
+AVX2 static void restore_u12_avx2(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                                  struct filter_grid grid, float *out)
+{
+    restore_u12(planes, n_frames, n_mels, grid, out);
+}
+
+AVX2 static void restore_f32_avx2(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out)
+{
+    restore_f32(planes, n_frames, n_mels, out);
+}
+#endif
+
+void filter_restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                       struct filter_grid grid, float *out)
+{
+#if HAVE_AVX2_CLONE
+    if (__builtin_cpu_supports("avx2")) {
+        restore_u8_avx2(planes, n_frames, n_mels, grid, out);
+        return;
+    }
+#endif
+    restore_u8(planes, n_frames, n_mels, grid, out);
+}
+
+void filter_restore_u12(const uint8_t *planes, size_t n_frames, size_t n_mels,
+                        struct filter_grid grid, float *out)
+{
+#if HAVE_AVX2_CLONE
+    if (__builtin_cpu_supports("avx2")) {
+        restore_u12_avx2(planes, n_frames, n_mels, grid, out);
+        return;
+    }
+#endif
+    restore_u12(planes, n_frames, n_mels, grid, out);
+}
+
+void filter_restore_f32(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out)
+{
+#if HAVE_AVX2_CLONE
+    if (__builtin_cpu_supports("avx2")) {
+        restore_f32_avx2(planes, n_frames, n_mels, out);
+        return;
+    }
+#endif
+    restore_f32(planes, n_frames, n_mels, out);
+}
+
+void filter_restore_u8_levels(const uint8_t *restrict planes, size_t n_frames, size_t n_mels,
+                              uint8_t *restrict out)
+{
+    memcpy(out, planes, n_mels);
+    for (size_t i = n_mels; i < n_frames * n_mels; i++)
+        out[i] = (uint8_t)(out[i - n_mels] + planes[i]);
+}
+
+/* ---------------------------------------------------------------- certificate */
+
+void filter_error(const float *a, const float *b, size_t n, double *max_err, double *rms_err)
+{
+    assert(n > 0);
+    double worst[ERROR_LANES] = {0}, sum[ERROR_LANES] = {0};
+    size_t i = 0;
+    for (; i + ERROR_LANES <= n; i += ERROR_LANES) {
+        for (size_t j = 0; j < ERROR_LANES; j++) {
+            double diff = fabs((double)a[i + j] - (double)b[i + j]);
+            worst[j] = diff > worst[j] ? diff : worst[j];
+            sum[j] += diff * diff;
+        }
+    }
+    for (size_t j = 0; i < n; i++, j++) {
+        double diff = fabs((double)a[i] - (double)b[i]);
+        worst[j] = diff > worst[j] ? diff : worst[j];
+        sum[j] += diff * diff;
+    }
+    for (size_t j = 1; j < ERROR_LANES; j++) {
+        worst[0] = worst[j] > worst[0] ? worst[j] : worst[0];
+        sum[0] += sum[j];
+    }
+    *max_err = worst[0];
+    *rms_err = sqrt(sum[0] / (double)n);
+}

@@ -1,0 +1,429 @@
+#include "store/reader.h"
+#include "base/mem.h"
+#include "store/env.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+/*
+ * Any number of threads read through one struct store. Each call borrows a seat (a parked read
+ * transaction, a decoder, scratch), so that nothing is kept in thread-local storage and no thread
+ * has to say goodbye. Transactions are as short as a call: the writer can always reuse its pages.
+ *
+ * A batch is read in two passes. mdb_get gives the address of a record without touching its pages,
+ * so all of a batch is resolved first and the kernel is asked for all the pages at once
+ * (MADV_WILLNEED, which reads ahead without waiting); only then the records are decoded. Faulting
+ * them in one by one would read 4 KiB at a time with nothing in flight.
+ */
+enum {
+    SEATS_MAX = 256,
+    MERGE_GAP_BYTES = 32 << 10, /* ranges this close are one request: a seek costs more */
+};
+
+/* Asked for by readers; see env_open. */
+#define READ_MAP_BYTES (UINT64_C(1) << 40)
+
+/* ---------------------------------------------------------------- open, close */
+
+bool store_exists(const char *dataset_dir)
+{
+    char path[PATH_BYTES];
+    struct err ignored;
+    return path_join(path, dataset_dir, "features.mdb/data.mdb", &ignored) && file_exists(path);
+}
+
+bool store_open(const char *dataset_dir, struct store **out, struct err *e)
+{
+    struct store *s = mem_zalloc(1, sizeof *s);
+    if (!env_open(&s->env, dataset_dir, ENV_READ, READ_MAP_BYTES, e)) {
+        mem_free(s);
+        return false;
+    }
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->seat_free, NULL);
+    pthread_rwlock_init(&s->map_lock, NULL);
+    snprintf(s->dataset_dir, sizeof s->dataset_dir, "%s", dataset_dir);
+    *out = s;
+    return true;
+}
+
+static void seat_free(struct store_seat *seat)
+{
+    if (seat->txn)
+        mdb_txn_abort(seat->txn);
+    record_decoder_free(seat->decoder);
+    mem_free(seat->values);
+    mem_free(seat);
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    while (s->free_seats) {
+        struct store_seat *seat = s->free_seats;
+        s->free_seats = seat->next;
+        seat_free(seat);
+        s->n_seats--;
+    }
+    assert(s->n_seats == 0); /* somebody still reads */
+    env_close(&s->env);
+    pthread_rwlock_destroy(&s->map_lock);
+    pthread_cond_destroy(&s->seat_free);
+    pthread_mutex_destroy(&s->mutex);
+    mem_free(s);
+}
+
+/* ---------------------------------------------------------------- seats */
+
+static struct store_seat *seat_borrow(struct store *s)
+{
+    struct store_seat *seat = NULL;
+    pthread_mutex_lock(&s->mutex);
+    while (!s->free_seats && s->n_seats == SEATS_MAX)
+        pthread_cond_wait(&s->seat_free, &s->mutex);
+    if (s->free_seats) {
+        seat = s->free_seats;
+        s->free_seats = seat->next;
+    } else {
+        s->n_seats++;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    if (!seat) {
+        seat = mem_zalloc(1, sizeof *seat);
+        seat->decoder = record_decoder_new();
+    }
+    return seat;
+}
+
+static void seat_return(struct store *s, struct store_seat *seat)
+{
+    pthread_mutex_lock(&s->mutex);
+    seat->next = s->free_seats;
+    s->free_seats = seat;
+    pthread_cond_signal(&s->seat_free);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static int seat_begin(struct store *s, struct store_seat *seat)
+{
+    if (seat->txn)
+        return mdb_txn_renew(seat->txn);
+    int rc = mdb_txn_begin(s->env.mdb, NULL, MDB_RDONLY, &seat->txn);
+    if (rc != MDB_SUCCESS)
+        seat->txn = NULL;
+    return rc;
+}
+
+/* The writer made the file larger than our map: nobody here may be reading while it is remapped. */
+static bool map_follow(struct store *s, struct err *e)
+{
+    struct stat st;
+    int fd;
+    if (mdb_env_get_fd(s->env.mdb, &fd) != MDB_SUCCESS || fstat(fd, &st) != 0)
+        return err_set(e, ERR_FATAL, "%s: cannot ask the size of data.mdb", s->env.dir);
+    pthread_rwlock_wrlock(&s->map_lock);
+    bool ok = env_grow(&s->env, 2 * (uint64_t)st.st_size, e);
+    pthread_rwlock_unlock(&s->map_lock);
+    return ok;
+}
+
+bool store_enter(struct store *s, struct store_seat **out, struct err *e)
+{
+    if (!env_check_pid(&s->env, e))
+        return false;
+    struct store_seat *seat = seat_borrow(s);
+    for (int attempt = 0;; attempt++) {
+        int dead;
+        pthread_rwlock_rdlock(&s->map_lock);
+        int rc = seat_begin(s, seat);
+        if (rc == MDB_SUCCESS)
+            break;
+        pthread_rwlock_unlock(&s->map_lock);
+        bool again =
+            attempt == 0 && ((rc == MDB_MAP_RESIZED && map_follow(s, e)) ||
+                             (rc == MDB_READERS_FULL && mdb_reader_check(s->env.mdb, &dead) == 0));
+        if (!again) {
+            seat_return(s, seat);
+            return env_err(e, rc, "cannot begin to read", &s->env);
+        }
+    }
+    *out = seat;
+    return true;
+}
+
+void store_leave(struct store *s, struct store_seat *seat)
+{
+    mdb_txn_reset(seat->txn);
+    pthread_rwlock_unlock(&s->map_lock);
+    seat_return(s, seat);
+}
+
+/* ---------------------------------------------------------------- resolve, prefetch */
+
+static bool err_missing(struct err *e, uint64_t key)
+{
+    return err_set(e, ERR_PERM, "no record of row %" PRIu64 ", clip %u, view %u",
+                   store_key_row(key), store_key_clip(key), store_key_view(key));
+}
+
+static int clip_get(struct store *s, MDB_txn *txn, uint64_t key, MDB_val *out)
+{
+    MDB_val k = {sizeof key, &key};
+    return mdb_get(txn, s->env.clip, &k, out);
+}
+
+/* The values' addresses, in the order of the keys, to seat->values. Touches no record. */
+static bool resolve(struct store *s, struct store_seat *seat, const uint64_t *keys, size_t n,
+                    struct err *e)
+{
+    if (seat->n_values_max < n) {
+        mem_free(seat->values);
+        seat->values = mem_alloc(2 * n, sizeof *seat->values);
+        seat->n_values_max = n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int rc = clip_get(s, seat->txn, keys[i], &seat->values[i]);
+        if (rc == MDB_NOTFOUND)
+            return err_missing(e, keys[i]);
+        if (rc != MDB_SUCCESS)
+            return env_err(e, rc, "cannot look up a record", &s->env);
+    }
+    return true;
+}
+
+static int value_compare(const void *a, const void *b)
+{
+    const MDB_val *va = a, *vb = b;
+    return (va->mv_data > vb->mv_data) - (va->mv_data < vb->mv_data);
+}
+
+static void will_need(uintptr_t start, uintptr_t end, size_t page_bytes)
+{
+    start &= ~(uintptr_t)(page_bytes - 1);
+    madvise((void *)start, end - start, MADV_WILLNEED); /* a hint: failing costs time only */
+}
+
+/* values[n] are sorted by address and close ones merged, then the kernel is asked for each range.
+ */
+static void ask_for_pages(MDB_val *values, size_t n, size_t page_bytes)
+{
+    if (n == 0)
+        return;
+    qsort(values, n, sizeof *values, value_compare);
+    uintptr_t start = (uintptr_t)values[0].mv_data, end = start + values[0].mv_size;
+    for (size_t i = 1; i < n; i++) {
+        uintptr_t at = (uintptr_t)values[i].mv_data;
+        if (at > end + MERGE_GAP_BYTES) {
+            will_need(start, end, page_bytes);
+            start = at;
+        }
+        end = at + values[i].mv_size;
+    }
+    will_need(start, end, page_bytes);
+}
+
+/* The second half of seat->values is room for a copy that may be sorted. */
+static void prefetch_resolved(struct store *s, struct store_seat *seat, size_t n)
+{
+    MDB_val *sorted = seat->values + seat->n_values_max;
+    memcpy(sorted, seat->values, n * sizeof *sorted);
+    ask_for_pages(sorted, n, s->env.page_bytes);
+}
+
+void store_prefetch(struct store *s, const uint64_t *keys, size_t n)
+{
+    struct store_seat *seat;
+    struct err ignored;
+    if (n == 0 || !store_enter(s, &seat, &ignored))
+        return;
+    if (resolve(s, seat, keys, n, &ignored))
+        prefetch_resolved(s, seat, n);
+    store_leave(s, seat);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static bool decode_one(struct store_seat *seat, struct span record, uint32_t n_frames,
+                       uint32_t n_mels, float *out, struct err *e)
+{
+    struct record_info info;
+    if (!record_parse(record, &info, e))
+        return false;
+    if (info.n_frames != n_frames || info.n_mels != n_mels)
+        return err_set(e, ERR_PERM, "record has %u frames of %u mels, asked for %u of %u",
+                       info.n_frames, info.n_mels, n_frames, n_mels);
+    return record_verify(record, e) &&
+           record_decode(seat->decoder, record, out, (size_t)n_frames * n_mels, e);
+}
+
+bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t n_frames,
+                      uint32_t n_mels, float *out, struct err *e)
+{
+    struct store_seat *seat;
+    if (n == 0)
+        return true;
+    if (!store_enter(s, &seat, e))
+        return false;
+    bool ok = resolve(s, seat, keys, n, e);
+    if (ok)
+        prefetch_resolved(s, seat, n);
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = decode_one(seat, value_span(seat->values[i]), n_frames, n_mels,
+                        out + i * n_frames * n_mels, e);
+        if (!ok)
+            err_wrap(e, "row %" PRIu64 ", clip %u, view %u", store_key_row(keys[i]),
+                     store_key_clip(keys[i]), store_key_view(keys[i]));
+    }
+    store_leave(s, seat);
+    return ok;
+}
+
+bool store_stat(struct store *s, struct store_stat *out, struct err *e)
+{
+    struct store_seat *seat;
+    struct totals totals;
+    struct store_recipe recipe;
+    struct stat st;
+    int fd;
+    if (!store_enter(s, &seat, e))
+        return false;
+    bool ok = meta_get_totals(&s->env, seat->txn, &totals, e) &&
+              meta_get_recipe(&s->env, seat->txn, &recipe, e);
+    store_leave(s, seat);
+    if (!ok)
+        return false;
+    if (mdb_env_get_fd(s->env.mdb, &fd) != MDB_SUCCESS || fstat(fd, &st) != 0)
+        return err_set(e, ERR_FATAL, "%s: cannot ask the size of data.mdb", s->env.dir);
+    *out = (struct store_stat){.clips = totals.clips,
+                               .tracks = totals.tracks,
+                               .file_bytes = (uint64_t)st.st_size,
+                               .payload_bytes = totals.payload_bytes,
+                               .dtype = recipe.dtype,
+                               .max_err_db = (double)totals.max_err_db,
+                               .rms_err_db = totals_rms_err_db(&totals),
+                               .spec_hash = recipe.spec_hash,
+                               .root = totals.root};
+    memcpy(out->recipe, recipe.text, sizeof out->recipe);
+    return true;
+}
+
+/* ---------------------------------------------------------------- tracks */
+
+static bool track_value(struct store *s, struct store_seat *seat, uint64_t row, struct span *out,
+                        struct err *e)
+{
+    MDB_val key = {sizeof row, &row}, value;
+    int rc = mdb_get(seat->txn, s->env.track, &key, &value);
+    if (rc == MDB_NOTFOUND)
+        return err_set(e, ERR_PERM, "no track of row %" PRIu64, row);
+    if (rc != MDB_SUCCESS)
+        return env_err(e, rc, "cannot look up a track", &s->env);
+    *out = (struct span){value.mv_data, value.mv_size};
+    return true;
+}
+
+bool store_get_track(struct store *s, uint64_t row, struct store_track_info *out, struct err *e)
+{
+    struct store_seat *seat;
+    struct span entry;
+    if (!store_enter(s, &seat, e))
+        return false;
+    bool ok = track_value(s, seat, row, &entry, e) && track_entry_info(entry, out, e);
+    store_leave(s, seat);
+    return ok;
+}
+
+bool store_get_info(struct store *s, uint64_t key, struct record_info *out,
+                    char augment[STORE_AUGMENT_BYTES], struct err *e)
+{
+    struct store_seat *seat;
+    struct span entry;
+    MDB_val value;
+    if (!store_enter(s, &seat, e))
+        return false;
+    int rc = clip_get(s, seat->txn, key, &value);
+    bool ok = rc == MDB_SUCCESS;
+    if (rc == MDB_NOTFOUND)
+        err_missing(e, key);
+    else if (!ok)
+        env_err(e, rc, "cannot look up a record", &s->env);
+    ok = ok && record_parse(value_span(value), out, e) &&
+         track_value(s, seat, store_key_row(key), &entry, e) &&
+         track_entry_augment(entry, key, augment, e);
+    store_leave(s, seat);
+    return ok;
+}
+
+/* ---------------------------------------------------------------- walking */
+
+typedef bool walk_fn(void *arg, uint64_t key, MDB_val value, bool *go_on, struct err *e);
+
+static bool walk(struct store *s, MDB_dbi table, walk_fn *fn, void *arg, struct err *e)
+{
+    struct store_seat *seat;
+    MDB_cursor *cursor = NULL;
+    MDB_val k, value;
+    bool go_on = true, ok = true;
+    if (!store_enter(s, &seat, e))
+        return false;
+    int rc = mdb_cursor_open(seat->txn, table, &cursor);
+    while (rc == MDB_SUCCESS && go_on && ok) {
+        uint64_t key = 0;
+        rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT);
+        if (rc != MDB_SUCCESS)
+            break;
+        memcpy(&key, k.mv_data, size_min(sizeof key, k.mv_size));
+        ok = fn(arg, key, value, &go_on, e);
+    }
+    if (cursor)
+        mdb_cursor_close(cursor);
+    store_leave(s, seat);
+    if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND)
+        return env_err(e, rc, "cannot walk through it", &s->env);
+    return ok;
+}
+
+struct each_record {
+    store_record_fn *fn;
+    void *arg;
+};
+
+static bool each_record(void *arg, uint64_t key, MDB_val value, bool *go_on, struct err *e)
+{
+    struct each_record *each = arg;
+    (void)e;
+    *go_on = each->fn(each->arg, key, value_span(value));
+    return true;
+}
+
+bool store_each(struct store *s, store_record_fn *fn, void *arg, struct err *e)
+{
+    struct each_record each = {fn, arg};
+    return walk(s, s->env.clip, each_record, &each, e);
+}
+
+struct each_track {
+    store_track_fn *fn;
+    void *arg;
+};
+
+static bool each_track(void *arg, uint64_t row, MDB_val value, bool *go_on, struct err *e)
+{
+    struct each_track *each = arg;
+    struct store_track_info info;
+    if (!track_entry_info((struct span){value.mv_data, value.mv_size}, &info, e))
+        return err_wrap(e, "row %" PRIu64, row);
+    *go_on = each->fn(each->arg, row, &info);
+    return true;
+}
+
+bool store_each_track(struct store *s, store_track_fn *fn, void *arg, struct err *e)
+{
+    struct each_track each = {fn, arg};
+    return walk(s, s->env.track, each_track, &each, e);
+}

@@ -1,0 +1,35 @@
+/*
+ * The reader's inside, for the other files of the room.
+ */
+#ifndef REFRAIN_READER_H
+#define REFRAIN_READER_H
+
+#include "store/env.h"
+
+#include <pthread.h>
+
+/* What one call borrows: a parked transaction, a decoder, scratch. */
+struct store_seat {
+    MDB_txn *txn; /* reset while the seat is free */
+    struct record_decoder *decoder;
+    MDB_val *values; /* 2 * n_values_max */
+    size_t n_values_max;
+    struct store_seat *next;
+};
+
+struct store {
+    struct env env;
+    char dataset_dir[PATH_BYTES];
+    pthread_rwlock_t map_lock; /* read: a transaction is open; write: the map may move */
+    pthread_mutex_t mutex;
+    pthread_cond_t seat_free;
+    /* below: under mutex */
+    struct store_seat *free_seats;
+    size_t n_seats; /* free or borrowed */
+};
+
+/* Begins a read transaction; the map cannot move until store_leave. */
+MUST_CHECK bool store_enter(struct store *s, struct store_seat **out, struct err *e);
+void store_leave(struct store *s, struct store_seat *seat);
+
+#endif

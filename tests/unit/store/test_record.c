@@ -1,0 +1,293 @@
+#include "base/hash.h"
+#include "store/filter.h"
+#include "tests/unit/store/fixture.h"
+
+/* Half a step of the grid, and what float32 rounding near 80 may add. */
+#define HALF_STEP_U8_DB (80.0 / 255 / 2 + 1e-5)
+#define HALF_STEP_U12_DB (80.0 / 4095 / 2 + 1e-5)
+
+struct shape {
+    size_t n_frames, n_mels;
+};
+static const struct shape shapes[] = {{1, 1},  {1, 31},  {3, 32},   {5, 33},
+                                      {7, 64}, {40, 97}, {431, 128}};
+
+static float *clip_new(struct shape s, uint64_t item)
+{
+    float *db = mem_alloc_aligned(s.n_frames * s.n_mels, sizeof *db);
+    fixture_clip(item, s.n_frames, s.n_mels, db);
+    return db;
+}
+
+static void check_round_trip(enum record_dtype dtype, int level, struct shape s,
+                             double max_err_allowed)
+{
+    struct err e = {0};
+    struct buf record, again;
+    size_t n = s.n_frames * s.n_mels;
+    float *db = clip_new(s, n), *back = mem_zalloc(n, sizeof *back);
+    struct record_encoder *enc = record_encoder_new(dtype, level);
+    struct record_decoder *dec = record_decoder_new();
+    struct record_info meta = {.n_frames = (uint32_t)s.n_frames,
+                               .n_mels = (uint32_t)s.n_mels,
+                               .ref_db = 12.25F,
+                               .start_ms = 4321,
+                               .spec_hash = 99,
+                               .source_id = 77};
+    struct record_info info = {0};
+    buf_init(&record, RECORD_MAX_BYTES);
+    buf_init(&again, RECORD_MAX_BYTES);
+
+    CHECK_OK(record_encode(enc, db, 80, &meta, &record, &e), &e);
+    CHECK_OK(record_encode(enc, db, 80, &meta, &again, &e), &e);
+    CHECK(record.len == again.len && memcmp(record.data, again.data, record.len) == 0);
+
+    CHECK_OK(record_parse(buf_span(&record), &info, &e), &e);
+    CHECK(info.dtype == dtype);
+    CHECK_U64(info.n_frames, s.n_frames);
+    CHECK_U64(info.n_mels, s.n_mels);
+    CHECK_U64(info.start_ms, 4321);
+    CHECK_U64(info.spec_hash, 99);
+    CHECK_U64(info.source_id, 77);
+    CHECK(info.ref_db == 12.25F);
+    CHECK_OK(record_verify(buf_span(&record), &e), &e);
+    CHECK_OK(record_decode(dec, buf_span(&record), back, n, &e), &e);
+
+    /* The certificate is what a reader finds when it recomputes it. */
+    double max_err = 0, square = 0;
+    for (size_t i = 0; i < n; i++) {
+        double diff = fabs((double)db[i] - (double)back[i]);
+        max_err = diff > max_err ? diff : max_err;
+        square += diff * diff;
+    }
+    CHECK_NEAR(info.max_err_db, max_err, 1e-7);
+    CHECK_NEAR(info.rms_err_db, sqrt(square / (double)n), 1e-7);
+    CHECK(max_err <= max_err_allowed);
+    if (dtype == RECORD_F32)
+        CHECK(memcmp(db, back, n * sizeof *db) == 0);
+
+    record_encoder_free(enc);
+    record_decoder_free(dec);
+    buf_release(&record);
+    buf_release(&again);
+    mem_free(db);
+    mem_free(back);
+}
+
+static void check_all_shapes(enum record_dtype dtype, double max_err_allowed)
+{
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        check_round_trip(dtype, 1, shapes[i], max_err_allowed);
+        check_round_trip(dtype, RECORD_LEVEL_NONE, shapes[i], max_err_allowed);
+    }
+}
+
+static void test_round_trip_u8(void)
+{
+    check_all_shapes(RECORD_U8, HALF_STEP_U8_DB);
+}
+
+static void test_round_trip_u12(void)
+{
+    check_all_shapes(RECORD_U12, HALF_STEP_U12_DB);
+}
+
+static void test_round_trip_f32(void)
+{
+    check_all_shapes(RECORD_F32, 0);
+}
+
+/* Every level and every change of level survives, at any grid. */
+static void test_all_levels(void)
+{
+    enum { N_MELS = 64 };
+    struct err e = {0};
+    for (int dtype = RECORD_U8; dtype <= RECORD_U12; dtype++) {
+        uint32_t max_level = dtype == RECORD_U8 ? 255 : 4095;
+        size_t n_frames = max_level + 1, n = n_frames * N_MELS;
+        float *db = mem_alloc(n, sizeof *db), *back = mem_alloc(n, sizeof *back);
+        struct filter_grid grid = filter_grid_make(60, max_level);
+        for (size_t t = 0; t < n_frames; t++) {
+            for (size_t m = 0; m < N_MELS; m++)
+                db[t * N_MELS + m] =
+                    (float)(t * (2 * m + 1) % (max_level + 1)) * grid.scale + grid.offset;
+        }
+        struct record_encoder *enc = record_encoder_new((enum record_dtype)dtype, 1);
+        struct record_decoder *dec = record_decoder_new();
+        struct record_info meta = {.n_frames = (uint32_t)n_frames, .n_mels = N_MELS}, info;
+        struct buf record;
+        buf_init(&record, RECORD_MAX_BYTES);
+        CHECK_OK(record_encode(enc, db, 60, &meta, &record, &e), &e);
+        CHECK_OK(record_decode(dec, buf_span(&record), back, n, &e), &e);
+        CHECK(memcmp(db, back, n * sizeof *db) == 0);
+        CHECK(record_parse(buf_span(&record), &info, &e) && info.max_err_db == 0);
+        buf_release(&record);
+        record_encoder_free(enc);
+        record_decoder_free(dec);
+        mem_free(db);
+        mem_free(back);
+    }
+}
+
+/* The vector kernels against their definitions, on bytes that no encoder would write too. */
+static void test_kernels_equal_plain(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        struct shape s = shapes[i];
+        size_t n = s.n_frames * s.n_mels;
+        uint8_t *planes = mem_alloc(n, 4);
+        float *fast = mem_alloc(n, sizeof *fast), *plain = mem_alloc(n, sizeof *plain);
+        struct rng r;
+        rng_init(&r, 3, FIXTURE_PURPOSE, i);
+        for (size_t j = 0; j < 4 * n; j++)
+            planes[j] = (uint8_t)rng_u32(&r);
+        struct filter_grid grid = filter_grid_make(80, 255);
+        filter_restore_u8(planes, s.n_frames, s.n_mels, grid, fast);
+        filter_restore_u8_plain(planes, s.n_frames, s.n_mels, grid, plain);
+        CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
+        grid = filter_grid_make(80, 4095);
+        filter_restore_u12(planes, s.n_frames, s.n_mels, grid, fast);
+        filter_restore_u12_plain(planes, s.n_frames, s.n_mels, grid, plain);
+        CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
+        filter_restore_f32(planes, s.n_frames, s.n_mels, fast);
+        filter_restore_f32_plain(planes, s.n_frames, s.n_mels, plain);
+        CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
+        mem_free(planes);
+        mem_free(fast);
+        mem_free(plain);
+    }
+}
+
+static void test_bad_values_refused(void)
+{
+    static const float bad[] = {0.01F, -80.01F, NAN, INFINITY, -INFINITY};
+    for (int dtype = 1; dtype < RECORD_DTYPES; dtype++) {
+        struct record_encoder *enc = record_encoder_new((enum record_dtype)dtype, 1);
+        struct record_info meta = {.n_frames = 4, .n_mels = 5};
+        struct buf record;
+        float db[20];
+        buf_init(&record, RECORD_MAX_BYTES);
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+            struct err e = {0};
+            for (size_t j = 0; j < ARRAY_LEN(db); j++)
+                db[j] = -10;
+            db[13] = bad[i];
+            bool ok = record_encode(enc, db, 80, &meta, &record, &e);
+            CHECK(ok == (dtype == RECORD_F32 && isfinite(bad[i])));
+            CHECK(ok || e.kind == ERR_PERM);
+            CHECK(ok || strstr(e.msg, "frame 2, mel 3"));
+        }
+        struct err e = {0};
+        meta.n_mels = RECORD_MELS_MAX + 1;
+        CHECK(!record_encode(enc, db, 80, &meta, &record, &e) && e.kind == ERR_PERM);
+        buf_release(&record);
+        record_encoder_free(enc);
+    }
+}
+
+/* Any single flipped bit is found, and no damage takes the decoder out of its bounds (run this
+ * under AddressSanitizer). */
+static void test_damage_is_found(void)
+{
+    struct err e = {0};
+    struct buf record;
+    float back[FIXTURE_FRAMES * FIXTURE_MELS];
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct record_decoder *dec = record_decoder_new();
+    buf_init(&record, RECORD_MAX_BYTES);
+    CHECK_OK(fixture_record(enc, 5, &record, &e), &e);
+    for (size_t i = 0; i < record.len * 8; i++) {
+        record.data[i / 8] ^= (uint8_t)(1 << i % 8);
+        if (record_verify(buf_span(&record), &e))
+            test_fail(__FILE__, __LINE__, "a flipped bit went unnoticed");
+        if (!record_decode(dec, buf_span(&record), back, ARRAY_LEN(back), &e))
+            CHECK(e.kind == ERR_PERM);
+        record.data[i / 8] ^= (uint8_t)(1 << i % 8);
+    }
+    for (size_t len = 0; len < record.len; len++)
+        CHECK(!record_decode(dec, (struct span){record.data, len}, back, ARRAY_LEN(back), &e));
+    CHECK(!record_decode(dec, buf_span(&record), back, ARRAY_LEN(back) - 1, &e));
+    CHECK_OK(record_decode(dec, buf_span(&record), back, ARRAY_LEN(back), &e), &e);
+    buf_release(&record);
+    record_encoder_free(enc);
+    record_decoder_free(dec);
+}
+
+/* The layout of docs/FORMAT.md, byte by byte, so that no change of it goes unnoticed. */
+static void test_header_layout(void)
+{
+    struct err e = {0};
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, RECORD_LEVEL_NONE);
+    struct record_info meta = {.n_frames = 2,
+                               .n_mels = 3,
+                               .ref_db = 1.0F,
+                               .start_ms = 0x01020304,
+                               .spec_hash = UINT64_C(0x1112131415161718),
+                               .source_id = UINT64_C(0x2122232425262728)};
+    static const float db[6] = {-80, -40, 0, -80, 0, -40};
+    static const uint8_t want[] = {
+        'R', 'F', 'R',  '1',  1,    0,    1, 1, 3,    0,    2, 0, 6,    0,
+        0,   0,   0xa1, 0xa0, 0xa0, 0x3e, 0, 0, 0xa0, 0xc2, 0, 0, 0x80, 0x3f,
+    };
+    static const uint8_t want_tail[] = {
+        4,    3,    2,    1,    0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
+        0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21,
+    };
+    static const uint8_t want_payload[] = {0, 128, 255, 0, 127, 129};
+    struct buf record;
+    buf_init(&record, RECORD_MAX_BYTES);
+    CHECK_OK(record_encode(enc, db, 80, &meta, &record, &e), &e);
+    CHECK_U64(record.len, 70);
+    CHECK(memcmp(record.data, want, sizeof want) == 0);
+    CHECK(memcmp(record.data + 36, want_tail, sizeof want_tail) == 0);
+    CHECK(memcmp(record.data + 64, want_payload, sizeof want_payload) == 0);
+    uint64_t sum = hash64(record.data + 64, 6, hash64(record.data, 56, 0));
+    CHECK(memcmp(record.data + 56, &sum, 8) == 0);
+    buf_release(&record);
+    record_encoder_free(enc);
+}
+
+static void test_unpad(void)
+{
+    struct err e = {0};
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct buf record;
+    struct record_info info;
+    static const uint8_t zeros[300];
+    buf_init(&record, RECORD_MAX_BYTES);
+    CHECK_OK(fixture_record(enc, 6, &record, &e), &e);
+    size_t len = record.len;
+    CHECK(buf_append(&record, zeros, sizeof zeros, &e));
+    CHECK(!record_parse(buf_span(&record), &info, &e));
+    CHECK_U64(record_unpad(buf_span(&record)).len, len);
+    CHECK_U64(record_unpad((struct span){record.data, 10}).len, 10);
+    CHECK_U64(record_unpad((struct span){record.data, 100}).len, 100);
+    buf_release(&record);
+    record_encoder_free(enc);
+}
+
+static void test_dtype_names(void)
+{
+    for (int t = 1; t < RECORD_DTYPES; t++) {
+        enum record_dtype parsed = RECORD_DTYPES;
+        CHECK(record_dtype_parse(record_dtype_name((enum record_dtype)t), &parsed));
+        CHECK((int)parsed == t);
+    }
+    enum record_dtype parsed;
+    CHECK(!record_dtype_parse("bf16", &parsed));
+}
+
+int main(void)
+{
+    RUN(test_round_trip_u8);
+    RUN(test_round_trip_u12);
+    RUN(test_round_trip_f32);
+    RUN(test_all_levels);
+    RUN(test_kernels_equal_plain);
+    RUN(test_bad_values_refused);
+    RUN(test_damage_is_found);
+    RUN(test_header_layout);
+    RUN(test_unpad);
+    RUN(test_dtype_names);
+    return test_done();
+}

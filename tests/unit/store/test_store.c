@@ -1,0 +1,341 @@
+#include "base/hash.h"
+#include "tests/unit/store/fixture.h"
+
+/*
+ * The store in one process: what goes in comes out, the root follows from the content alone, and
+ * everything that is refused is refused with a sentence. Crashes are in test_crash.c.
+ */
+enum { N_VALUES = FIXTURE_FRAMES * FIXTURE_MELS };
+
+/* Writes rows[n] in this order, committing after each `per_commit` tracks. */
+static bool write_rows(const char *dir, const uint64_t *rows, size_t n, size_t per_commit,
+                       struct err *e)
+{
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    bool ok = store_writer_open(dir, &recipe, &params, &w, e);
+    for (size_t i = 0; i < n && ok; i++) {
+        bool added = false;
+        ok = fixture_put(w, enc, rows[i], &added, e) && added;
+        if (ok && (i + 1) % per_commit == 0)
+            ok = store_commit(w, e);
+    }
+    ok = ok && store_commit(w, e);
+    store_writer_close(w);
+    record_encoder_free(enc);
+    return ok;
+}
+
+static struct store_stat stat_of(const char *dir)
+{
+    struct err e = {0};
+    struct store *s = NULL;
+    struct store_stat st = {0};
+    CHECK_OK(store_open(dir, &s, &e) && store_stat(s, &st, &e), &e);
+    store_close(s);
+    return st;
+}
+
+static void test_what_goes_in_comes_out(void)
+{
+    static const uint64_t rows[] = {5, 3, 900000, 1};
+    char dir[PATH_BYTES], augment[STORE_AUGMENT_BYTES];
+    struct err e = {0};
+    struct store *s = NULL;
+    struct store_snapshot snap = {0};
+    struct record_info info;
+    struct store_track_info track;
+    fixture_dir(dir);
+    CHECK_OK(write_rows(dir, rows, ARRAY_LEN(rows), 2, &e), &e);
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    CHECK_OK(store_snapshot_init(s, &snap, &e), &e);
+    CHECK_U64(snap.n_keys, 4 * FIXTURE_VIEWS);
+    CHECK_U64(snap.n_frames, FIXTURE_FRAMES);
+    CHECK_U64(snap.n_mels, FIXTURE_MELS);
+    CHECK_U64(snap.keys[0], store_key(1, 0, 0));
+    CHECK_U64(snap.keys[11], store_key(900000, 0, 2));
+    for (size_t i = 1; i < snap.n_keys; i++)
+        CHECK(snap.keys[i] > snap.keys[i - 1]);
+
+    float *got = mem_alloc(snap.n_keys * N_VALUES, sizeof *got), want[N_VALUES];
+    store_prefetch(s, snap.keys, snap.n_keys);
+    CHECK_OK(store_read_batch(s, snap.keys, snap.n_keys, FIXTURE_FRAMES, FIXTURE_MELS, got, &e),
+             &e);
+    for (size_t i = 0; i < snap.n_keys; i++) {
+        uint64_t row = store_key_row(snap.keys[i]);
+        uint32_t view = store_key_view(snap.keys[i]);
+        fixture_clip(row * FIXTURE_VIEWS + view, FIXTURE_FRAMES, FIXTURE_MELS, want);
+        for (size_t j = 0; j < N_VALUES; j++) {
+            if (!(fabsf(got[i * N_VALUES + j] - want[j]) <= 0.157F))
+                test_fail(__FILE__, __LINE__, "a value came back wrong");
+        }
+        CHECK_OK(store_get_info(s, snap.keys[i], &info, augment, &e), &e);
+        CHECK_U64(info.source_id, (row * FIXTURE_VIEWS + view) * 31);
+        CHECK_STR(augment, view == 0 ? "" : view == 1 ? "gain_db=1" : "gain_db=2");
+    }
+    CHECK_OK(store_get_track(s, 900000, &track, &e), &e);
+    CHECK_STR(track.track_id, "TR00900000");
+    CHECK_U64(track.n_views, FIXTURE_VIEWS);
+    CHECK_U64(track.source_id, 900000 * 7);
+
+    struct store_stat st;
+    CHECK_OK(store_stat(s, &st, &e), &e);
+    CHECK_U64(st.clips, 12);
+    CHECK_U64(st.tracks, 4);
+    CHECK(st.max_err_db > 0.1 && st.max_err_db <= 0.158);
+    CHECK(st.rms_err_db > 0.05 && st.rms_err_db < 0.1);
+    CHECK_STR(st.recipe, fixture_recipe().text);
+    mem_free(got);
+    store_snapshot_release(&snap);
+    store_close(s);
+    fixture_remove(dir);
+}
+
+struct root_sum {
+    uint64_t root, n;
+    bool checked;
+};
+
+static bool add_root(void *arg, uint64_t key, struct span record)
+{
+    struct root_sum *sum = arg;
+    struct err e = {0};
+    sum->root += hash64(record.ptr, record.len, key);
+    sum->n++;
+    sum->checked = sum->checked && record_verify(record, &e);
+    return true;
+}
+
+/* Any order, any commits: one root, and it is the one that the header promises. */
+static void test_root_is_the_content(void)
+{
+    static const uint64_t orders[3][6] = {
+        {1, 2, 3, 4, 5, 6}, {6, 5, 4, 3, 2, 1}, {4, 1, 6, 2, 5, 3}};
+    uint64_t roots[3];
+    for (size_t i = 0; i < 3; i++) {
+        struct err e = {0};
+        struct store *s = NULL;
+        struct root_sum sum = {.checked = true};
+        char dir[PATH_BYTES];
+        fixture_dir(dir);
+        CHECK_OK(write_rows(dir, orders[i], 6, i + 1, &e), &e);
+        struct store_stat st = stat_of(dir);
+        roots[i] = st.root;
+        CHECK_OK(store_open(dir, &s, &e) && store_each(s, add_root, &sum, &e), &e);
+        CHECK_U64(sum.root, st.root);
+        CHECK_U64(sum.n, st.clips);
+        CHECK(sum.checked);
+        store_close(s);
+        fixture_remove(dir);
+    }
+    CHECK(roots[0] != 0);
+    CHECK_U64(roots[1], roots[0]);
+    CHECK_U64(roots[2], roots[0]);
+}
+
+static void test_putting_twice_changes_nothing(void)
+{
+    static const uint64_t rows[] = {1, 2};
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    char dir[PATH_BYTES];
+    bool added = true, there = false;
+    fixture_dir(dir);
+    CHECK_OK(write_rows(dir, rows, 2, 1, &e), &e);
+    uint64_t root = stat_of(dir).root;
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    CHECK_OK(fixture_put(w, enc, 2, &added, &e), &e);
+    CHECK(!added);
+    CHECK(store_commit_deadline_ns(w) == UINT64_MAX);
+    CHECK_OK(fixture_put(w, enc, 3, &added, &e), &e);
+    CHECK(added);
+    CHECK_OK(fixture_put(w, enc, 3, &added, &e), &e);
+    CHECK(!added);
+    CHECK_OK(store_has_track(w, 3, &there, &e), &e);
+    CHECK(there);
+    store_writer_close(w); /* row 3 was not committed */
+    struct store_stat st = stat_of(dir);
+    CHECK_U64(st.root, root);
+    CHECK_U64(st.tracks, 2);
+    record_encoder_free(enc);
+    fixture_remove(dir);
+}
+
+static void test_commit_policy(void)
+{
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    char dir[PATH_BYTES];
+    bool added;
+    fixture_dir(dir);
+    params.commit_clips = 2 * FIXTURE_VIEWS;
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    CHECK(!store_commit_due(w, UINT64_MAX)); /* nothing to commit */
+    CHECK_OK(fixture_put(w, enc, 1, &added, &e), &e);
+    CHECK_U64(store_commit_deadline_ns(w), params.commit_ns);
+    CHECK(!store_commit_due(w, params.commit_ns - 1));
+    CHECK(store_commit_due(w, params.commit_ns));
+    CHECK_OK(fixture_put(w, enc, 2, &added, &e), &e);
+    CHECK(store_commit_due(w, 1));
+    CHECK_OK(store_commit(w, &e), &e);
+    CHECK(!store_commit_due(w, params.commit_ns));
+    store_writer_close(w);
+
+    params.commit_clips = 1000;
+    params.commit_bytes = 1000;
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    CHECK_OK(fixture_put(w, enc, 3, &added, &e), &e);
+    CHECK(store_commit_due(w, 0));
+    store_writer_close(w);
+    record_encoder_free(enc);
+    fixture_remove(dir);
+}
+
+static void test_other_recipe_refused(void)
+{
+    static const uint64_t rows[] = {1};
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    char dir[PATH_BYTES];
+    fixture_dir(dir);
+    CHECK_OK(write_rows(dir, rows, 1, 1, &e), &e);
+    snprintf(recipe.text, sizeof recipe.text, "rate_hz=22050\nn_mels=%d\nclip.ms=5000\nseed=1\n",
+             FIXTURE_MELS);
+    CHECK(!store_writer_open(dir, &recipe, &params, &w, &e));
+    CHECK(e.kind == ERR_USAGE);
+    CHECK(strstr(e.msg, "\"clip.ms=10000\""));
+    CHECK(strstr(e.msg, "\"clip.ms=5000\""));
+    recipe = fixture_recipe();
+    recipe.dtype = RECORD_U12;
+    CHECK(!store_writer_open(dir, &recipe, &params, &w, &e));
+    CHECK(e.kind == ERR_USAGE && strstr(e.msg, "u12"));
+    CHECK_U64(stat_of(dir).tracks, 1);
+    fixture_remove(dir);
+}
+
+static void test_second_writer_refused(void)
+{
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL, *second = NULL;
+    char dir[PATH_BYTES], want[64];
+    fixture_dir(dir);
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    CHECK(!store_writer_open(dir, &recipe, &params, &second, &e));
+    CHECK(e.kind == ERR_FATAL);
+    snprintf(want, sizeof want, "process %ld", (long)getpid());
+    CHECK(strstr(e.msg, want));
+    store_writer_close(w);
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    store_writer_close(w);
+    fixture_remove(dir);
+}
+
+static void test_foreign_records_refused(void)
+{
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct record_encoder *u12 = record_encoder_new(RECORD_U12, 1);
+    char dir[PATH_BYTES];
+    bool added;
+    struct store_view view = {store_key(1, 0, 0), {"not a record", 12}, ""};
+    struct store_track track = {1, "TR1", 0, &view, 1};
+    fixture_dir(dir);
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    CHECK(!fixture_put(w, u12, 1, &added, &e));
+    CHECK(e.kind == ERR_PERM && strstr(e.msg, "u12"));
+    CHECK(!store_put_track(w, &track, 0, &added, &e));
+    CHECK(e.kind == ERR_PERM);
+    track.n_views = 0;
+    CHECK(!store_put_track(w, &track, 0, &added, &e) && e.kind == ERR_PERM);
+    track.track_id = "";
+    CHECK(!store_put_track(w, &track, 0, &added, &e) && e.kind == ERR_PERM);
+    CHECK_OK(store_commit(w, &e), &e);
+    store_writer_close(w);
+    CHECK_U64(stat_of(dir).tracks, 0);
+    record_encoder_free(u12);
+    fixture_remove(dir);
+}
+
+static void test_missing_things(void)
+{
+    static const uint64_t rows[] = {1, 2};
+    struct err e = {0};
+    struct store *s = NULL;
+    struct store_track_info track;
+    struct record_info info;
+    char dir[PATH_BYTES], augment[STORE_AUGMENT_BYTES];
+    float out[2 * N_VALUES];
+    fixture_dir(dir);
+    CHECK(!store_exists(dir));
+    CHECK(!store_open(dir, &s, &e));
+    CHECK(e.kind == ERR_PERM && strstr(e.msg, "refrain extract"));
+    CHECK_OK(write_rows(dir, rows, 2, 1, &e), &e);
+    CHECK(store_exists(dir));
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    uint64_t keys[2] = {store_key(1, 0, 0), store_key(7, 1, 2)};
+    CHECK(!store_read_batch(s, keys, 2, FIXTURE_FRAMES, FIXTURE_MELS, out, &e));
+    CHECK(e.kind == ERR_PERM);
+    CHECK(strstr(e.msg, "row 7, clip 1, view 2"));
+    store_prefetch(s, keys, 2);
+    CHECK(!store_read_batch(s, keys, 1, FIXTURE_FRAMES + 1, FIXTURE_MELS, out, &e));
+    CHECK(e.kind == ERR_PERM && strstr(e.msg, "row 1"));
+    CHECK(!store_get_track(s, 7, &track, &e) && e.kind == ERR_PERM);
+    CHECK(!store_get_info(s, keys[1], &info, augment, &e) && e.kind == ERR_PERM);
+    CHECK_OK(store_read_batch(s, keys, 1, FIXTURE_FRAMES, FIXTURE_MELS, out, &e), &e);
+    store_close(s);
+    fixture_remove(dir);
+}
+
+/* 3 KiB asked for: the writer must grow it, and see its own earlier rows. */
+static void test_map_grows(void)
+{
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    char dir[PATH_BYTES];
+    fixture_dir(dir);
+    params.map_bytes = 3 << 10;
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    for (uint64_t row = 0; row < 1000; row++) {
+        bool added = false;
+        CHECK_OK(fixture_put(w, enc, row, &added, &e), &e);
+        CHECK(added);
+    }
+    CHECK_OK(store_commit(w, &e), &e);
+    store_writer_close(w);
+    struct store_stat st = stat_of(dir);
+    CHECK_U64(st.tracks, 1000);
+    CHECK(st.file_bytes > 2 << 20);
+    record_encoder_free(enc);
+    fixture_remove(dir);
+}
+
+int main(void)
+{
+    RUN(test_what_goes_in_comes_out);
+    RUN(test_root_is_the_content);
+    RUN(test_putting_twice_changes_nothing);
+    RUN(test_commit_policy);
+    RUN(test_other_recipe_refused);
+    RUN(test_second_writer_refused);
+    RUN(test_foreign_records_refused);
+    RUN(test_missing_things);
+    RUN(test_map_grows);
+    return test_done();
+}

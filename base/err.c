@@ -4,17 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
-bool err_set(struct err *e, enum err_kind kind, const char *format, ...)
+void err_fill(struct err *e, enum err_kind kind, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
     vsnprintf(e->msg, sizeof e->msg, format, ap);
     va_end(ap);
     e->kind = kind;
-    return false;
 }
 
-bool err_set_errno(struct err *e, enum err_kind kind, int errnum, const char *format, ...)
+void err_fill_errno(struct err *e, enum err_kind kind, int errnum, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -24,10 +23,9 @@ bool err_set_errno(struct err *e, enum err_kind kind, int errnum, const char *fo
     size_t len = strlen(e->msg);
     char text[128];
     snprintf(e->msg + len, sizeof e->msg - len, ": %s", strerror_r(errnum, text, sizeof text));
-    return false;
 }
 
-bool err_wrap(struct err *e, const char *format, ...)
+void err_fill_context(struct err *e, const char *format, ...)
 {
     char context[ERR_MSG_BYTES];
     va_list ap;
@@ -44,7 +42,6 @@ bool err_wrap(struct err *e, const char *format, ...)
     memcpy(e->msg, context, size_min(context_len, at));
     if (at == context_len + 2)
         memcpy(e->msg + context_len, ": ", 2);
-    return false;
 }
 
 const char *err_kind_name(enum err_kind kind)

@@ -30,15 +30,27 @@ struct err {
     char msg[ERR_MSG_BYTES];
 };
 
-/* All return false, so that `return err_set(...)` is the failing path of a bool function. */
-bool err_set(struct err *e, enum err_kind kind, const char *format, ...) PRINTF_LIKE(3, 4);
+/* err_set(e, kind, format, ...): an expression that is false, so that `return err_set(...)` is the
+ * failing path of a bool function. */
+#define err_set(...) (err_fill(__VA_ARGS__), err_false())
 
-/* As err_set, with ": " and the text of errnum behind the message. */
-bool err_set_errno(struct err *e, enum err_kind kind, int errnum, const char *format, ...)
+/* err_set_errno(e, kind, errnum, format, ...): with ": " and the text of errnum behind the message.
+ */
+#define err_set_errno(...) (err_fill_errno(__VA_ARGS__), err_false())
+
+/* err_wrap(e, format, ...): puts "context: " in front of the message; the kind stays. */
+#define err_wrap(...) (err_fill_context(__VA_ARGS__), err_false())
+
+/* Behind the three, which are macros only so that static analysis sees that they are false. */
+void err_fill(struct err *e, enum err_kind kind, const char *format, ...) PRINTF_LIKE(3, 4);
+void err_fill_errno(struct err *e, enum err_kind kind, int errnum, const char *format, ...)
     PRINTF_LIKE(4, 5);
+void err_fill_context(struct err *e, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Puts "context: " in front of the message; the kind stays. */
-bool err_wrap(struct err *e, const char *format, ...) PRINTF_LIKE(2, 3);
+static inline bool err_false(void)
+{
+    return false;
+}
 
 /* "temp", "perm", ... for logs. */
 const char *err_kind_name(enum err_kind kind);

@@ -8,6 +8,9 @@
 
 enum { NPY_ALIGN = 64, NPY_HEADER_BYTES = 512, NPY_PREFIX_BYTES = 10 };
 
+/* The magic string, then version 1.0. */
+static const char magic[8] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0};
+
 size_t npy_header(char *out, size_t cap, const char *descr, const uint64_t *shape, size_t n_dims)
 {
     assert(cap >= NPY_HEADER_BYTES);
@@ -27,7 +30,7 @@ size_t npy_header(char *out, size_t cap, const char *descr, const uint64_t *shap
     assert(total <= NPY_HEADER_BYTES);
     memset(at + len, ' ', total - NPY_PREFIX_BYTES - len);
     out[total - 1] = '\n';
-    memcpy(out, "\x93NUMPY\x01\x00", 8);
+    memcpy(out, magic, sizeof magic);
     uint16_t header_len = (uint16_t)(total - NPY_PREFIX_BYTES);
     memcpy(out + 8, &header_len, sizeof header_len);
     return total;

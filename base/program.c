@@ -141,7 +141,7 @@ static bool option_take(const struct command *c, int argc, char **argv, int *i, 
         if (word[2 + len] == '=')
             text = word + 2 + len + 1;
     } else {
-        o = option_find(c, NULL, 0, word[1]);
+        o = option_find(c, "", 0, word[1]);
         if (word[2] != '\0')
             text = word + 2;
     }

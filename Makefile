@@ -37,7 +37,7 @@ LIBS_train = -ldnnl -lgomp
 
 PROGRAMS = refrain refrain-fetch refrain-extract refrain-store refrain-train
 
-ROOMS_refrain         = programs ingest store conf base
+ROOMS_refrain         = programs ingest features store conf base
 LINK_refrain          = $(LIBS_store) $(LIBS_csv)
 ROOMS_refrain-fetch   = programs ingest conf base
 LINK_refrain-fetch    = $(LIBS_curl) $(LIBS_csv) $(LIBS_catalog)

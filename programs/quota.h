@@ -8,12 +8,8 @@
 #include "base/conf.h"
 
 /* The limit that holds for a host: the longest `name` that is the host itself or a suffix of it at
- * a label border, else "default"; NULL when there is none or it is "off". The length of the host is
- * given because it lies inside a URL. Case does not matter. */
-const struct conf_rate *quota_rate(const struct conf_rate_list *limits, struct span host);
-
-/* The host of an http(s) URL, without user, port and brackets; empty when there is none. */
-struct span quota_url_host(const char *url);
+ * a label border, else "default"; NULL when there is none or it is "off". */
+const struct conf_rate *quota_rate(const struct conf_rate_list *limits, const char *host);
 
 struct quota;
 struct quota *quota_new(const struct conf_rate_list *limits); /* borrows the limits for life */

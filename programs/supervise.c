@@ -25,7 +25,6 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,12 +49,6 @@ struct stage {
     uint64_t n_failures;  /* in a row */
 };
 
-struct csv_stamp {
-    struct timespec mtime;
-    off_t bytes;
-    ino_t inode;
-};
-
 struct supervisor {
     const struct dataset *dataset;
     bool watch, draining;
@@ -64,8 +57,6 @@ struct supervisor {
     uint64_t ticked_ns;       /* 0: as soon as possible */
     unsigned n_tick_failures; /* in a row */
     bool spool_empty;         /* measured after fetch finished */
-    char csv_path[PATH_BYTES];
-    struct csv_stamp csv_fetched, csv_seen; /* when fetch was started; at the last tick */
 };
 
 uint64_t supervise_backoff_ms(uint64_t first_ms, uint64_t max_ms, uint64_t n_failures)
@@ -190,7 +181,7 @@ static bool stage_ended(struct supervisor *s, struct stage *stage, int status, u
         log_info("stage stopped", "stage=%s", stage->name);
         return true;
     }
-    if (ok && stage == &s->stages[FETCH]) {
+    if (ok && stage == &s->stages[FETCH] && !s->watch) {
         /* Its last rename came before its exit: a spool seen empty from now on stays empty. */
         stage->finished = true;
         stage->n_failures = 0;
@@ -206,43 +197,6 @@ static bool stage_ended(struct supervisor *s, struct stage *stage, int status, u
 }
 
 /* ---------------------------------------------------------------- progress and the end */
-
-static bool csv_path(const struct dataset *d, char out[PATH_BYTES], struct err *e)
-{
-    const char *csv = d->settings.catalog.csv;
-    if (csv[0] != '/')
-        return path_join(out, d->dir, csv, e);
-    snprintf(out, PATH_BYTES, "%s", csv);
-    return true;
-}
-
-static struct csv_stamp csv_stamp(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return (struct csv_stamp){0};
-    return (struct csv_stamp){.mtime = st.st_mtim, .bytes = st.st_size, .inode = st.st_ino};
-}
-
-static bool csv_same(const struct csv_stamp *a, const struct csv_stamp *b)
-{
-    return a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
-           a->bytes == b->bytes && a->inode == b->inode;
-}
-
-/* A CSV that changed since fetch read it, and lay still for a tick, is worth another run. */
-static void watch_csv(struct supervisor *s, uint64_t now_ns)
-{
-    struct csv_stamp now = csv_stamp(s->csv_path);
-    struct stage *fetch = &s->stages[FETCH];
-    if (fetch->finished && now.inode != 0 && csv_same(&now, &s->csv_seen) &&
-        !csv_same(&now, &s->csv_fetched)) {
-        log_info("catalogue changed", "csv=\"%s\"", s->csv_path);
-        fetch->finished = false;
-        fetch->start_at_ns = now_ns;
-    }
-    s->csv_seen = now;
-}
 
 static bool tick(struct supervisor *s, uint64_t now_ns, struct err *e)
 {
@@ -263,8 +217,6 @@ static bool tick(struct supervisor *s, uint64_t now_ns, struct err *e)
                     "clips=%" PRIu64 " spool=%" PRIu64 " bad=%" PRIu64, status.store.clips,
                     status.spool.new_files, status.spool.bad_files);
     status_release(&status);
-    if (s->watch)
-        watch_csv(s, now_ns);
     return true;
 }
 
@@ -276,8 +228,6 @@ static bool start_due(struct supervisor *s, uint64_t now_ns, struct err *e)
         struct stage *stage = &s->stages[i];
         if (stage->pid != 0 || stage->start_at_ns > now_ns)
             continue;
-        if (i == FETCH)
-            s->csv_fetched = s->csv_seen = csv_stamp(s->csv_path);
         if (!stage_start(stage, now_ns, e))
             return false;
     }
@@ -381,14 +331,13 @@ bool supervise_run(const struct dataset *d, bool watch, struct err *e)
     char lock_path[PATH_BYTES];
     int lock_fd = -1;
     struct supervisor s = {.dataset = d, .watch = watch};
-    if (!csv_path(d, s.csv_path, e) || !path_join(lock_path, d->dir, "run.lock", e) ||
-        !file_lock(lock_path, &lock_fd, e))
+    if (!path_join(lock_path, d->dir, "run.lock", e) || !file_lock(lock_path, &lock_fd, e))
         return false;
     progress_init(&s.progress, "run", "rows", 0);
     /* On a terminal the one progress line is ours: the stages speak up only when something is
      * wrong. */
     bool quiet = s.progress.on_terminal;
-    stage_init(&s.stages[FETCH], "fetch", "refrain-fetch", d->dir, false, quiet);
+    stage_init(&s.stages[FETCH], "fetch", "refrain-fetch", d->dir, watch, quiet);
     stage_init(&s.stages[EXTRACT], "extract", "refrain-extract", d->dir, true, quiet);
     bool ok = supervise_loop(&s, e);
     progress_finish(&s.progress, clock_now_ns());

@@ -2,11 +2,11 @@
  * The guarantee: for any bytes, a verdict or the samples `ffmpeg -acodec pcm_s16le` would write; no
  * crash, no leak, no file or network access, memory within the limits.
  *
- * The idea: the container is told from its signature (ingest/sniff.c) and opened by that demuxer
- * only, over an AVIOContext that reads and seeks in the caller's memory. avformat_find_stream_info
- * is not called: it decodes the first frames a second time to learn what the first decoded frame
- * says anyway. Seeking matters: without it FFmpeg neither trims the end padding of an MP3 nor finds
- * an MP4's header at the end of the file.
+ * The idea: the container is told from its signature (ingest/container.c) and opened by that
+ * demuxer only, over an AVIOContext that reads and seeks in the caller's memory.
+ * avformat_find_stream_info is not called: it decodes the first frames a second time to learn what
+ * the first decoded frame says anyway. Seeking matters: without it FFmpeg neither trims the end
+ * padding of an MP3 nor finds an MP4's header at the end of the file.
  *
  * Damage is measured in three ways, because demuxers and decoders conceal: packets that fail, time
  * that the header promises (MP3 with Xing/Info, MP4, FLAC, WAV, Ogg's last page) and no sample
@@ -16,7 +16,7 @@
 #include "ingest/decode.h"
 
 #include "base/mem.h"
-#include "ingest/sniff.h"
+#include "ingest/container.h"
 
 #include <inttypes.h>
 #include <math.h>

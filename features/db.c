@@ -37,12 +37,16 @@ LANE_BODY double log10_of(float x)
 LANE_BODY void levels_body(float *values, size_t n_blocks, float largest[LANES])
 {
     for (size_t i = 0; i < n_blocks; i++, values += LANES) {
+        /* In a loop of its own: gcc would fold log10(amin) into a branch and not vectorise. */
         LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            float x = values[l] > POWER_MIN ? values[l] : POWER_MIN;
-            values[l] = 10.0f * (float)log10_of(x);
+        for (size_t l = 0; l < LANES; l++)
+            values[l] = values[l] > POWER_MIN ? values[l] : POWER_MIN;
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
+            values[l] = 10.0f * (float)log10_of(values[l]);
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
             largest[l] = values[l] > largest[l] ? values[l] : largest[l];
-        }
     }
 }
 LANE_VERSIONS(levels, (float *values, size_t n_blocks, float largest[LANES]),

@@ -104,15 +104,24 @@ LANE_BODY void apply_body(const struct mel_bank *b, const struct lane_f32 *power
         const struct mel_band *band = &b->bands[i];
         const struct lane_f32 *p = power + band->first_bin;
         const float *w = b->weights + band->weight_i;
-        struct lane_f64 sum = {{0}};
-        for (uint32_t k = 0; k < band->n_bins; k++) {
+        struct lane_f64 even = {{0}}, odd = {{0}};
+        uint32_t k = 0;
+        for (; k + 1 < band->n_bins; k += 2) {
             LANE_LOOP
             for (size_t l = 0; l < LANES; l++)
-                sum.at[l] += (double)p[k].at[l] * w[k];
+                even.at[l] += (double)p[k].at[l] * w[k];
+            LANE_LOOP
+            for (size_t l = 0; l < LANES; l++)
+                odd.at[l] += (double)p[k + 1].at[l] * w[k + 1];
+        }
+        for (; k < band->n_bins; k++) {
+            LANE_LOOP
+            for (size_t l = 0; l < LANES; l++)
+                even.at[l] += (double)p[k].at[l] * w[k];
         }
         LANE_LOOP
         for (size_t l = 0; l < LANES; l++)
-            out[i].at[l] = (float)sum.at[l];
+            out[i].at[l] = (float)(even.at[l] + odd.at[l]);
     }
 }
 LANE_VERSIONS(apply, (const struct mel_bank *b, const struct lane_f32 *power, struct lane_f32 *out),

@@ -75,8 +75,8 @@ static const float *span_of(struct stft *s, const float *samples, size_t n_sampl
 /* Four floats: the one vector type that every target has, for the transposition alone. */
 typedef float float4 __attribute__((vector_size(16)));
 
-/* out[j][l] = in[l * stride + j], 4 by 4. */
-LANE_BODY void transpose4(const float *in, size_t stride, float out[][LANES])
+/* out[j * LANES + l] = in[l * stride + j], 4 by 4. */
+LANE_BODY void transpose4(const float *in, size_t stride, float *out)
 {
     float4 r[4];
     for (size_t l = 0; l < 4; l++)
@@ -90,23 +90,27 @@ LANE_BODY void transpose4(const float *in, size_t stride, float out[][LANES])
     r[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
     r[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
     for (size_t j = 0; j < 4; j++)
-        memcpy(out[j], &r[j], sizeof r[j]);
+        memcpy(out + j * LANES, &r[j], sizeof r[j]);
 }
 
-/* Windowed samples of eight frames, the even ones to re and the odd ones to im. */
+/* Windowed samples of eight frames, the even ones to re and the odd ones to im. The transposed
+ * samples rest in `columns` for a while because a load must not follow narrower stores closely. */
 LANE_BODY void load_body(const struct stft_plan *p, const float *span, struct lane_cpx *work)
 {
-    for (size_t i = 0; i < p->n_fft; i += 4) {
-        _Alignas(64) float columns[4][LANES];
-        for (size_t l = 0; l < LANES; l += 4)
-            transpose4(span + l * p->hop + i, p->hop, (float(*)[LANES])(columns[0] + l));
-        for (size_t j = 0; j < 4; j += 2) {
-            struct lane_cpx *z = &work[(i + j) / 2];
-            double even = p->window[i + j], odd = p->window[i + j + 1];
+    enum { CHUNK = 64 };
+    _Alignas(64) float columns[CHUNK][LANES];
+    for (size_t from = 0; from < p->n_fft; from += CHUNK) {
+        size_t n = size_min(CHUNK, p->n_fft - from);
+        for (size_t i = 0; i < n; i += 4)
+            for (size_t l = 0; l < LANES; l += 4)
+                transpose4(span + l * p->hop + from + i, p->hop, &columns[i][l]);
+        for (size_t i = 0; i < n; i += 2) {
+            struct lane_cpx *z = &work[(from + i) / 2];
+            double even = p->window[from + i], odd = p->window[from + i + 1];
             LANE_LOOP
             for (size_t l = 0; l < LANES; l++) {
-                z->re[l] = columns[j][l] * even;
-                z->im[l] = columns[j + 1][l] * odd;
+                z->re[l] = columns[i][l] * even;
+                z->im[l] = columns[i + 1][l] * odd;
             }
         }
     }

@@ -1,0 +1,212 @@
+/*
+ * Input columns are analysed eight at a time and kept as (magnitude, unit vector) by bin; the two
+ * batches around the reading position are at hand. Each output column interpolates two magnitudes
+ * and turns the bin's vector; eight output columns are transformed back together and overlap-added.
+ * Everything is double until the last division by the sum of squared windows.
+ */
+#include "features/vocoder.h"
+
+#include "base/mem.h"
+#include "features/stft.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    N_BINS = VOCODER_N_FFT / 2 + 1,
+    N_PADDED = (N_BINS + LANES - 1) / LANES * LANES, /* bins, to whole vectors */
+    OVERLAP = VOCODER_N_FFT / VOCODER_HOP,
+};
+static_assert(VOCODER_N_FFT % VOCODER_HOP == 0, "the sum of squared windows repeats every hop");
+
+/* One column of the STFT in polar form; a zero bin has magnitude 0 and direction 1, as angle(0) is
+ * 0 in NumPy. */
+struct column {
+    double mag[N_PADDED], re[N_PADDED], im[N_PADDED];
+};
+
+struct vocoder {
+    struct stft_plan plan;
+    struct stft stft;
+    struct lane_cpx bins[N_BINS];     /* eight columns of the input */
+    struct lane_cpx out_bins[N_BINS]; /* and of the output */
+    struct lane_f64 frames[VOCODER_N_FFT];
+    struct column columns[2][LANES]; /* batch b of the input in columns[b % 2] */
+    size_t batch_i[2];               /* which batch is there */
+    struct column turning;           /* unit vectors of the output; mag unused */
+    double norm[VOCODER_HOP];        /* sum of squared windows away from the ends */
+    double *sum;                     /* overlap-add of the output, from -n_fft / 2 on */
+    size_t cap_sum;
+};
+
+struct vocoder *vocoder_new(void)
+{
+    struct vocoder *v = mem_alloc_aligned(1, sizeof *v);
+    memset(v, 0, sizeof *v);
+    struct err e = {0};
+    bool ok = stft_plan_init(&v->plan, VOCODER_N_FFT, VOCODER_HOP, simd_best(), &e);
+    assert(ok); /* the lengths are constants that the transform takes */
+    stft_init(&v->stft, &v->plan);
+    for (size_t t = 0; t < OVERLAP; t++)
+        for (size_t i = 0; i < VOCODER_HOP; i++) {
+            double w = v->plan.window[(OVERLAP - 1 - t) * VOCODER_HOP + i];
+            v->norm[i] += w * w;
+        }
+    return v;
+}
+
+void vocoder_free(struct vocoder *v)
+{
+    if (!v)
+        return;
+    stft_release(&v->stft);
+    stft_plan_release(&v->plan);
+    mem_free(v->sum);
+    mem_free(v);
+}
+
+size_t vocoder_n_out(size_t n_in, double rate)
+{
+    assert(rate > 0);
+    return (size_t)rint((double)n_in / rate);
+}
+
+/* ---------------------------------------------------------------- analysis */
+
+/* bins become (direction), mag the magnitudes. */
+LANE_BODY void polar_body(struct lane_cpx *bins, struct lane_f64 *mag)
+{
+    for (size_t k = 0; k < N_BINS; k++) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            double re = bins[k].re[l], im = bins[k].im[l];
+            double size = sqrt(re * re + im * im);
+            double none = size > 0 ? 0.0 : 1.0;
+            double scale = 1 / (size + none);
+            mag[k].at[l] = size;
+            bins[k].re[l] = re * scale + none;
+            bins[k].im[l] = im * scale;
+        }
+    }
+}
+LANE_VERSIONS(polar, (struct lane_cpx * bins, struct lane_f64 *mag), (bins, mag))
+
+static void batch_analyse(struct vocoder *v, const float *in, size_t n_in, size_t batch_i)
+{
+    struct column *columns = v->columns[batch_i % 2];
+    size_t n_columns = stft_n_frames(&v->plan, n_in);
+    v->batch_i[batch_i % 2] = batch_i;
+    stft_bins(&v->stft, in, n_in, batch_i * LANES, v->bins);
+    struct lane_f64 *mag = v->frames; /* free at this time */
+    static_assert((int)VOCODER_N_FFT >= (int)N_BINS, "magnitudes fit");
+    LANE_CALL(v->plan.fft.simd, polar, (v->bins, mag));
+    for (size_t l = 0; l < LANES; l++) {
+        struct column *c = &columns[l];
+        /* librosa appends columns of zeros to those of the signal. */
+        bool is_there = batch_i * LANES + l < n_columns;
+        for (size_t k = 0; k < N_BINS; k++) {
+            c->mag[k] = is_there ? mag[k].at[l] : 0;
+            c->re[k] = is_there ? v->bins[k].re[l] : 1;
+            c->im[k] = is_there ? v->bins[k].im[l] : 0;
+        }
+    }
+}
+
+static const struct column *column_get(struct vocoder *v, const float *in, size_t n_in, size_t i)
+{
+    size_t batch_i = i / LANES;
+    if (v->batch_i[batch_i % 2] != batch_i)
+        batch_analyse(v, in, n_in, batch_i);
+    return &v->columns[batch_i % 2][i % LANES];
+}
+
+/* ---------------------------------------------------------------- synthesis */
+
+/* out = turning * ((1 - alpha) |a| + alpha |b|); then turning *= direction(b) / direction(a). */
+LANE_BODY void turn_body(struct column *turning, const struct column *a, const struct column *b,
+                         double alpha, double *out_re, double *out_im)
+{
+    for (size_t from = 0; from < N_PADDED; from += LANES) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            size_t k = from + l;
+            double mag = (1 - alpha) * a->mag[k] + alpha * b->mag[k];
+            double re = turning->re[k], im = turning->im[k];
+            double by_re = b->re[k] * a->re[k] + b->im[k] * a->im[k];
+            double by_im = b->im[k] * a->re[k] - b->re[k] * a->im[k];
+            out_re[k] = re * mag;
+            out_im[k] = im * mag;
+            turning->re[k] = re * by_re - im * by_im;
+            turning->im[k] = re * by_im + im * by_re;
+        }
+    }
+}
+LANE_VERSIONS(turn,
+              (struct column * turning, const struct column *a, const struct column *b,
+               double alpha, double *out_re, double *out_im),
+              (turning, a, b, alpha, out_re, out_im))
+
+/* The output column at reading position `step`, into lane l of v->out_bins. */
+static void column_make(struct vocoder *v, const float *in, size_t n_in, double step, size_t l)
+{
+    size_t i = (size_t)step;
+    const struct column *a = column_get(v, in, n_in, i), *b = column_get(v, in, n_in, i + 1);
+    double re[N_PADDED], im[N_PADDED];
+    LANE_CALL(v->plan.fft.simd, turn, (&v->turning, a, b, step - (double)i, re, im));
+    for (size_t k = 0; k < N_BINS; k++) {
+        v->out_bins[k].re[l] = re[k];
+        v->out_bins[k].im[l] = im[k];
+    }
+}
+
+/* Sum of squared windows over padded sample block_i * hop + i of n_columns columns. */
+static double norm_at(const struct vocoder *v, size_t block_i, size_t i, size_t n_columns)
+{
+    if (block_i + 1 >= OVERLAP && block_i < n_columns)
+        return v->norm[i];
+    double norm = 0;
+    size_t first = block_i + 1 >= OVERLAP ? block_i + 1 - OVERLAP : 0;
+    for (size_t t = first; t <= block_i && t < n_columns; t++) {
+        double w = v->plan.window[(block_i - t) * VOCODER_HOP + i];
+        norm += w * w;
+    }
+    return norm;
+}
+
+/* librosa.istft divides where the sum of squared windows is above the smallest normal number. */
+static void samples_finish(const struct vocoder *v, size_t n_columns, size_t n_out, float *out)
+{
+    const double tiny = 2.2250738585072014e-308;
+    for (size_t n = 0; n < n_out; n++) {
+        size_t at = n + VOCODER_N_FFT / 2;
+        double norm = norm_at(v, at / VOCODER_HOP, at % VOCODER_HOP, n_columns);
+        out[n] = (float)(norm > tiny ? v->sum[at] / norm : v->sum[at]);
+    }
+}
+
+void vocoder_stretch(struct vocoder *v, const float *in, size_t n_in, double rate, float *out)
+{
+    size_t n_out = vocoder_n_out(n_in, rate);
+    size_t n_columns = (size_t)ceil((double)stft_n_frames(&v->plan, n_in) / rate);
+    size_t n_needed = (n_out + VOCODER_N_FFT + VOCODER_HOP - 1) / VOCODER_HOP;
+    n_columns = size_min(n_columns, n_needed);
+    /* room for whole batches behind the last needed column */
+    size_t n_sum = (n_needed + LANES) * VOCODER_HOP + VOCODER_N_FFT;
+    if (n_sum > v->cap_sum) {
+        v->sum = mem_resize(v->sum, n_sum, sizeof *v->sum);
+        v->cap_sum = n_sum;
+    }
+    memset(v->sum, 0, n_sum * sizeof *v->sum);
+    v->batch_i[0] = v->batch_i[1] = SIZE_MAX;
+    v->turning = *column_get(v, in, n_in, 0);
+    for (size_t from = 0; from < n_columns; from += LANES) {
+        size_t n_here = size_min(LANES, n_columns - from);
+        for (size_t l = 0; l < n_here; l++) /* lanes behind n_here keep old columns, unused */
+            column_make(v, in, n_in, (double)(from + l) * rate, l);
+        stft_inverse(&v->stft, v->out_bins, v->frames);
+        for (size_t l = 0; l < n_here; l++)
+            for (size_t i = 0; i < VOCODER_N_FFT; i++)
+                v->sum[(from + l) * VOCODER_HOP + i] += v->frames[i].at[l];
+    }
+    samples_finish(v, n_columns, n_out, out);
+}

@@ -39,9 +39,10 @@ void filter_delta_u8(const uint8_t *level, size_t n_frames, size_t n_mels, uint8
  * 1, 2, 3), as two planes: out[0, n) low bytes, out[n, 2n) high nibbles. */
 void filter_delta_u12(const uint16_t *level, size_t n_frames, size_t n_mels, uint8_t *out);
 
-/* The bits of each float, exclusive-or with the frame before, as four planes from the lowest byte
- * to the highest: out[4n]. */
-void filter_xor_f32(const float *db, size_t n_frames, size_t n_mels, uint8_t *out);
+/* The four bytes of each float as four planes from the lowest to the highest, each plane less the
+ * frame before mod 256: out[4n]. (Measured on 43 clips of recordings: 147.9 KB a clip; with
+ * exclusive-or instead of differences 150.3, without either 155.8.) */
+void filter_delta_f32(const float *db, size_t n_frames, size_t n_mels, uint8_t *out);
 
 /* The way back, straight to dB. */
 void filter_restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,

@@ -46,7 +46,7 @@ static const struct {
 } dtypes[RECORD_DTYPES] = {
     [RECORD_U8] = {"u8", RECORD_FILTER_DELTA8, 255, 1},
     [RECORD_U12] = {"u12", RECORD_FILTER_DELTA12, 4095, 2},
-    [RECORD_F32] = {"f32", RECORD_FILTER_XOR32, 0, 4},
+    [RECORD_F32] = {"f32", RECORD_FILTER_SPLIT32, 0, 4},
 };
 
 const char *record_dtype_name(enum record_dtype t)
@@ -221,6 +221,12 @@ struct record_encoder {
     float *restored;
 };
 
+static void zstd_set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
+{
+    size_t rc = ZSTD_CCtx_setParameter(zstd, parameter, value);
+    assert(!ZSTD_isError(rc));
+}
+
 struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_level)
 {
     assert(dtype > 0 && dtype < RECORD_DTYPES);
@@ -229,11 +235,10 @@ struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_leve
     enc->zstd_level = zstd_level;
     enc->zstd = ZSTD_createCCtx();
     assert(enc->zstd);
-    size_t bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_compressionLevel, zstd_level);
-    bad |= ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_contentSizeFlag, 1);
-    bad |= ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_checksumFlag, 0);
-    bad |= ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_dictIDFlag, 0);
-    assert(!ZSTD_isError(bad));
+    zstd_set(enc->zstd, ZSTD_c_compressionLevel, zstd_level);
+    zstd_set(enc->zstd, ZSTD_c_contentSizeFlag, 1);
+    zstd_set(enc->zstd, ZSTD_c_checksumFlag, 0); /* the header has one */
+    zstd_set(enc->zstd, ZSTD_c_dictIDFlag, 0);
     return enc;
 }
 
@@ -295,7 +300,7 @@ static bool planes_make(struct record_encoder *enc, const float *db, double top_
             bad_i = i;
         }
         if (fits)
-            filter_xor_f32(db, info->n_frames, info->n_mels, enc->planes);
+            filter_delta_f32(db, info->n_frames, info->n_mels, enc->planes);
         break;
     case RECORD_DTYPES:
         break;

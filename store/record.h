@@ -18,7 +18,11 @@ enum {
 /* Numbers are on disk: append only. */
 enum record_dtype { RECORD_U8 = 1, RECORD_U12 = 2, RECORD_F32 = 3, RECORD_DTYPES };
 enum record_codec { RECORD_CODEC_NONE = 0, RECORD_CODEC_ZSTD = 1 };
-enum record_filter { RECORD_FILTER_DELTA8 = 1, RECORD_FILTER_DELTA12 = 2, RECORD_FILTER_XOR32 = 3 };
+enum record_filter {
+    RECORD_FILTER_DELTA8 = 1,
+    RECORD_FILTER_DELTA12 = 2,
+    RECORD_FILTER_SPLIT32 = 3
+};
 
 const char *record_dtype_name(enum record_dtype t); /* "u8" */
 bool record_dtype_parse(const char *name, enum record_dtype *out);

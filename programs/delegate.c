@@ -48,7 +48,7 @@ bool delegate_exec(int argc, char **argv, struct err *e)
 {
     const char *name = argv[1];
     if (!command_is_plain(name))
-        return err_set(e, ERR_USAGE, "there is no command '%.64s': see refrain --help", name);
+        return err_set(e, ERR_USAGE, "there is no command '%.64s'", name);
     const struct delegate *known = NULL;
     for (size_t i = 0; i < n_delegates; i++)
         if (strcmp(delegates[i].command, name) == 0)

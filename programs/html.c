@@ -90,7 +90,7 @@ const char *count_text(uint64_t n, char out[COUNT_TEXT_BYTES])
     int len = snprintf(plain, sizeof plain, "%" PRIu64, n);
     size_t at = 0;
     for (int i = 0; i < len; i++) {
-        if (len > 4 && i > 0 && (len - i) % 3 == 0)
+        if (i > 0 && (len - i) % 3 == 0)
             out[at++] = ' ';
         out[at++] = plain[i];
     }

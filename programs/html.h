@@ -26,7 +26,7 @@ size_t utf8_char_bytes(const char *text);
 
 enum { COUNT_TEXT_BYTES = 32 };
 
-/* 50683 as "50 683": groups of three from five digits on. */
+/* 50683 as "50 683": groups of three digits. */
 const char *count_text(uint64_t n, char out[COUNT_TEXT_BYTES]);
 
 /* "35.9 KB", "1.82 GB": powers of 1000, three digits. */

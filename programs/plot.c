@@ -158,7 +158,7 @@ double plot_mel_height(double hz, double f_min_hz, double f_max_hz, uint32_t n_m
     return (band + 0.5) / n_mels;
 }
 
-enum { CLIP_LEFT = 44, CLIP_TOP = 6, CLIP_WIDTH = 400, CLIP_HEIGHT = 150, CLIP_BOTTOM = 34 };
+enum { CLIP_LEFT = 44, CLIP_TOP = 6, CLIP_WIDTH = 400, CLIP_HEIGHT = 150, CLIP_BOTTOM = 24 };
 
 static void frequency_axis(FILE *out, const struct plot_clip *clip)
 {
@@ -178,7 +178,7 @@ static void frequency_axis(FILE *out, const struct plot_clip *clip)
 
 static void time_axis(FILE *out, const struct plot_clip *clip)
 {
-    double length_s = clip->n_frames * clip->frame_s, step_s = plot_step(length_s, 5);
+    double length_s = clip->n_frames * clip->frame_s, step_s = plot_step(length_s, 6);
     for (double t = 0; t <= length_s + step_s * 1e-6; t += step_s) {
         double x = CLIP_LEFT + CLIP_WIDTH * fmin(t / length_s, 1);
         int y = CLIP_TOP + CLIP_HEIGHT;

@@ -92,7 +92,7 @@ static void head(const struct dataset *d, const struct report_data *r, int64_t m
     fputs("<dl class=\"figures\">\n", out);
     figure_count(out, "Catalogue", r->status.rows, "rows");
     figure_count(out, "Stored", store->tracks, "tracks");
-    figure_count(out, "Clips", store->clips, "with augmented views");
+    figure_count(out, "Clips", store->clips, "views included");
     figure_size(out, "Store", (double)store->file_bytes, "on disk");
     figure_size(out, "A clip", clip_bytes, "stored");
     figure_count(out, "Requests", r->status.requests, "made");
@@ -133,7 +133,8 @@ static void states_table(const struct status *s, FILE *out)
     }
     fputs("<figure>\n", out);
     plot_shares(out, "Rows by state", shares, ROW_STATES);
-    fputs("</figure>\n<table><tr><th>State</th><th class=\"n\">Rows</th><th class=\"n\">Share</th>"
+    fputs("</figure>\n<table class=\"wide\"><tr><th>State</th><th class=\"n\">Rows</th><th "
+          "class=\"n\">Share</th>"
           "<th>Meaning</th></tr>\n",
           out);
     for (size_t i = 0; i < ROW_STATES; i++) {
@@ -234,7 +235,18 @@ static int by_name(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-/* Size follows the square root of the count, so that its area follows the count. */
+/* Sizes follow the square root of the count, so that areas follow the count, spread over what is
+ * shown; tags that are all about as frequent get one size. */
+static unsigned cloud_step(uint64_t n, uint64_t least, uint64_t most)
+{
+    enum { MIDDLE = 2 };
+    if (most < 2 * least)
+        return MIDDLE;
+    double low = sqrt((double)least), high = sqrt((double)most);
+    double share = (sqrt((double)n) - low) / (high - low);
+    return (unsigned)(share * (CLOUD_SIZES - 1) + 0.5);
+}
+
 static void tag_cloud(struct tally *tags, FILE *out)
 {
     size_t n;
@@ -242,16 +254,15 @@ static void tag_cloud(struct tally *tags, FILE *out)
     const struct tally_item *shown[CLOUD_MAX];
     if (n == 0)
         return;
-    double most = sqrt((double)items[0].n);
     n = size_min(n, CLOUD_MAX);
+    uint64_t most = items[0].n, least = items[n - 1].n;
     for (size_t i = 0; i < n; i++)
         shown[i] = &items[i];
     qsort(shown, n, sizeof shown[0], by_name);
     fputs("<h3>Tag cloud</h3>\n<p class=\"cloud\">\n", out);
     for (size_t i = 0; i < n; i++) {
-        double share = sqrt((double)shown[i]->n) / most;
-        unsigned step = (unsigned)(share * CLOUD_SIZES * 0.9999);
-        fprintf(out, "<span class=\"t%u\" title=\"%" PRIu64 "\">", step, shown[i]->n);
+        fprintf(out, "<span class=\"t%u\" title=\"%" PRIu64 "\">",
+                cloud_step(shown[i]->n, least, most), shown[i]->n);
         html_text_cut(out, shown[i]->name, 40);
         fputs("</span>\n", out);
     }

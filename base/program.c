@@ -244,9 +244,15 @@ int program_main(const struct program *p, int argc, char **argv)
         return command_run(p, &p->commands[0], argc - 1, argv + 1);
 
     const char *name = argc > 1 ? argv[1] : "--help";
-    for (size_t i = 0; i < p->n_commands; i++)
-        if (strcmp(p->commands[i].name, name) == 0)
+    const struct command *unnamed = NULL;
+    for (size_t i = 0; i < p->n_commands; i++) {
+        if (p->commands[i].name == NULL)
+            unnamed = &p->commands[i];
+        else if (strcmp(p->commands[i].name, name) == 0)
             return command_run(p, &p->commands[i], argc - 2, argv + 2);
+    }
+    if (unnamed != NULL && name[0] != '-')
+        return command_run(p, unnamed, argc - 1, argv + 1);
     if (name[0] == '-') { /* --help, --man and --version work without a command */
         const struct command none = {.synopsis = "COMMAND ...", .max_args = SIZE_MAX};
         struct args args = {.items = argv + 1};

@@ -90,9 +90,10 @@ void program_print_help(const struct program *p, const struct command *c, FILE *
     }
     fprintf(out, "%s: %s\n\nusage: %s COMMAND ...\n\n", p->name, p->summary, p->name);
     for (size_t i = 0; i < p->n_commands; i++)
-        fprintf(out, "  %s %s %s\n        %.*s\n", p->name, p->commands[i].name,
-                p->commands[i].synopsis, (int)strcspn(p->commands[i].help, "\n"),
-                p->commands[i].help);
+        fprintf(out, "  %s %s%s%s\n        %.*s\n", p->name,
+                p->commands[i].name == NULL ? "" : p->commands[i].name,
+                p->commands[i].name == NULL ? "" : " ", p->commands[i].synopsis,
+                (int)strcspn(p->commands[i].help, "\n"), p->commands[i].help);
     if (p->description != NULL) {
         fputc('\n', out);
         print_wrapped(out, p->description, 0, 0);

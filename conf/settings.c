@@ -88,6 +88,8 @@ static const struct conf_key keys[] = {
      "workers that decode and compute; 0: one a core", NULL},
     {"extract.queue", CONF_U64, AT(extract.queue), "64", 1, 4096, "tracks",
      "finished tracks that may wait for the writer", NULL},
+    {"extract.max_ms", CONF_U64, AT(extract.max_ms), "600000", 100, 3600000, "ms",
+     "longer audio is set aside: it is no preview", NULL},
 
     {"store.dtype", CONF_ENUM, AT(store.dtype), "u8", 0, 0, "",
      "u8: 36 KB a clip within 0.158 dB; u12: 66 KB within 0.01 dB; f32: 165 KB, bit-exact",

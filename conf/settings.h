@@ -45,7 +45,7 @@ struct settings {
         char chain[CONF_STR_BYTES];
     } augment;
     struct {
-        uint64_t threads, queue;
+        uint64_t threads, queue, max_ms;
     } extract;
     struct {
         int dtype; /* enum store_dtype_setting */

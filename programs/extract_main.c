@@ -1,0 +1,170 @@
+/*
+ * refrain-extract: previews in the spool to tensors in the store; and the log-mel of one file.
+ */
+#include "base/json.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "programs/extract_pipeline.h"
+#include "programs/features_file.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool want_watch, want_json;
+static const char *out_path;
+static uint64_t start_ms, window_ms;
+
+static void print_report(const struct extract_report *r)
+{
+    struct json j;
+    json_init(&j, stdout);
+    json_object(&j, NULL);
+    json_u64(&j, "clips", r->n_clips);
+    json_u64(&j, "tracks", r->n_tracks);
+    json_u64(&j, "bad", r->n_bad);
+    json_u64(&j, "skipped", r->n_skipped);
+    json_f64(&j, "seconds", r->seconds);
+    json_f64(&j, "tracks_per_s", r->seconds > 0 ? (double)r->n_tracks / r->seconds : 0);
+    json_f64(&j, "clips_per_s", r->seconds > 0 ? (double)r->n_clips / r->seconds : 0);
+    json_u64(&j, "threads", r->n_threads);
+    json_u64(&j, "commits", r->n_commits);
+    json_f64(&j, "commit_seconds", r->commit_seconds);
+    json_u64(&j, "rss_anon_peak_bytes", r->rss_anon_peak_bytes);
+    json_object(&j, "cpu_seconds");
+    for (size_t i = 0; i < EXTRACT_STEPS; i++)
+        json_f64(&j, extract_step_name((enum extract_step)i), r->cpu_seconds[i]);
+    json_end(&j);
+    json_end(&j);
+    json_finish(&j);
+}
+
+static bool run_extract(const struct args *args, struct err *e)
+{
+    struct dataset d;
+    struct extract_report report;
+    if (!dataset_open(args->items[0], &d, e))
+        return false;
+    bool ok = extract_run(&d, want_watch, &report, e);
+    if (want_json && (ok || report.n_threads > 0))
+        print_report(&report);
+    else if (ok)
+        log_info("extract ends",
+                 "tracks=%" PRIu64 " clips=%" PRIu64 " bad=%" PRIu64 " skipped=%" PRIu64
+                 " seconds=%.1f",
+                 report.n_tracks, report.n_clips, report.n_bad, report.n_skipped, report.seconds);
+    return ok;
+}
+
+static bool run_features(const struct args *args, struct err *e)
+{
+    struct settings defaults;
+    struct features_result result;
+    conf_defaults(&settings_table, &defaults);
+    if (out_path == NULL)
+        return err_set(e, ERR_USAGE, "where to? Give -o out.npy");
+    struct features_request request = {.audio_path = args->items[0],
+                                       .out_path = out_path,
+                                       .start_ms = start_ms,
+                                       .ms = window_ms,
+                                       .spec = feature_spec_from_settings(&defaults)};
+    if (!features_write(&request, &result, e))
+        return false;
+    if (!want_json) {
+        printf("%s: %zu mels x %zu frames, %" PRIu64 " ms from %" PRIu64 " ms\n", out_path,
+               result.n_mels, result.n_frames, result.ms, result.start_ms);
+        return true;
+    }
+    char spec[SPEC_TEXT_BYTES];
+    struct json j;
+    feature_spec_text(&request.spec, spec);
+    json_init(&j, stdout);
+    json_object(&j, NULL);
+    json_array(&j, "shape");
+    json_u64(&j, NULL, result.n_mels);
+    json_u64(&j, NULL, result.n_frames);
+    json_end(&j);
+    json_u64(&j, "start_ms", result.start_ms);
+    json_u64(&j, "ms", result.ms);
+    json_f64(&j, "ref_db", (double)result.ref_db);
+    json_u64(&j, "rate_hz", result.rate_hz);
+    json_u64(&j, "channels", result.n_channels);
+    json_str(&j, "spec", spec);
+    json_end(&j);
+    json_finish(&j);
+    return true;
+}
+
+static const struct option extract_options[] = {
+    {"watch", 'w', OPTION_FLAG, &want_watch, NULL, "wait for more until SIGTERM or SIGINT"},
+    {"json", 'j', OPTION_FLAG, &want_json, NULL, "print what was done as JSON on stdout"},
+};
+
+static const struct option features_options[] = {
+    {"output", 'o', OPTION_STR, &out_path, "FILE", "the .npy to write: float32, (mels, frames)"},
+    {"start-ms", 0, OPTION_U64, &start_ms, "N", "begin of the window (0)"},
+    {"ms", 0, OPTION_U64, &window_ms, "N", "length of the window; 0: to the end (0)"},
+    {"json", 'j', OPTION_FLAG, &want_json, NULL, "print shape and parameters as JSON on stdout"},
+};
+
+static const struct command commands[] = {
+    {.name = NULL,
+     .synopsis = "DIR [--watch] [--json]",
+     .help = "Turns the previews in DIR/spool/new into tensors in DIR/features.mdb and removes "
+             "them from the spool; ends when the spool is empty.",
+     .examples = "refrain-extract songs            # all that is there\n"
+                 "refrain-extract songs --watch    # and all that comes, until Ctrl-C",
+     .options = extract_options,
+     .n_options = ARRAY_LEN(extract_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_extract},
+    {.name = "features",
+     .synopsis = "AUDIO -o out.npy [--start-ms N] [--ms N] [--json]",
+     .help = "Writes the log-mel of one audio file as librosa would compute it, without a data "
+             "set.",
+     .examples = "refrain-extract features song.mp3 -o song.npy --start-ms 5000 --ms 10000",
+     .options = features_options,
+     .n_options = ARRAY_LEN(features_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_features},
+};
+
+static const struct program program = {
+    .name = "refrain-extract",
+    .summary = "previews to log-mel tensors",
+    .description =
+        "Decodes MP3, AAC in MP4, Ogg, FLAC and WAV, cuts one clip from each preview, computes its "
+        "log-mel and those of its augmented positives, and commits them to the store. A preview's "
+        "file goes only after the commit that holds its tensors; killed at any instant, the same "
+        "command goes on and ends in the same store. A preview that cannot be used is moved to "
+        "DIR/spool/bad beside a file that says why.",
+    .commands = commands,
+    .n_commands = ARRAY_LEN(commands),
+};
+
+/* libsoxr changes its results by SOXR_* variables; ours are a function of the configuration. */
+static void forget_soxr_environment(void)
+{
+    static const char prefix[] = "SOXR_";
+    for (char **at = environ; at != NULL && *at != NULL;) {
+        char name[64];
+        size_t n = strcspn(*at, "=");
+        if (strncmp(*at, prefix, sizeof prefix - 1) == 0 && n < sizeof name) {
+            memcpy(name, *at, n);
+            name[n] = '\0';
+            unsetenv(name); /* moves the rest up */
+        } else {
+            at++;
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    forget_soxr_environment();
+    return program_main(&program, argc, argv);
+}

@@ -1,0 +1,39 @@
+/*
+ * The extract stage: spool in, store out.
+ *
+ *     spool/new -> owner -> [todo] -> workers -> [done] -> owner -> store, then the file goes
+ *
+ * One thread, the caller's, owns the spool and the store: it lists, claims, puts, commits and
+ * removes. Workers own nothing but scratch. A preview's file is removed (or kept, or set aside)
+ * only after the commit that holds its tensors, so that a crash at any instant repeats work and
+ * loses none.
+ *
+ * Memory: threads x (file + samples + scratch) + jobs x records of a track + one open batch of the
+ * store; none of it depends on how much is in the spool.
+ */
+#ifndef REFRAIN_EXTRACT_PIPELINE_H
+#define REFRAIN_EXTRACT_PIPELINE_H
+
+#include "programs/dataset.h"
+#include "programs/extract_worker.h"
+
+struct extract_report {
+    uint64_t n_tracks;  /* added to the store */
+    uint64_t n_clips;   /* records, augmented views included */
+    uint64_t n_bad;     /* set aside */
+    uint64_t n_skipped; /* were in the store already */
+    uint64_t n_commits;
+    uint32_t n_threads;
+    double seconds;
+    double commit_seconds; /* of them, waiting for the disk */
+    double cpu_seconds[EXTRACT_STEPS];
+    uint64_t rss_anon_peak_bytes; /* sampled four times a second */
+};
+
+/* Works until the spool is empty, or with `watch` until program_request_stop. A stop finishes and
+ * commits the tracks in work. The report is filled on failure too. ERR_FATAL: a lock held by
+ * another process, a full disk; ERR_USAGE: a store of another recipe. What is committed stays. */
+MUST_CHECK bool extract_run(const struct dataset *d, bool watch, struct extract_report *out,
+                            struct err *e);
+
+#endif

@@ -1,0 +1,129 @@
+#include "programs/extract_plan.h"
+
+#include "ingest/spool.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+    /* 90 s of stereo at 44.1 kHz, the longest preview known (iTunes), is 15.1 MiB. */
+    PCM_MAX_BYTES = 16 << 20,
+    LARGE_PCM_MAX_BYTES = 128 << 20,
+    ZSTD_SLACK_BYTES = 1024, /* what zstd may add to values it cannot compress */
+    TRACK_MAX_BYTES = 64 << 20,
+};
+
+static const char *const policy_names[] = {"random", "start", "middle"};
+
+static_assert((int)SETTING_CLIP_RANDOM == CLIP_RANDOM && (int)SETTING_CLIP_START == CLIP_START &&
+                  (int)SETTING_CLIP_MIDDLE == CLIP_MIDDLE,
+              "the setting is cast to the policy");
+static_assert((int)AUGMENT_RECORD_BYTES <= (int)STORE_AUGMENT_BYTES,
+              "what was drawn fits the store");
+static_assert((int)TRACK_ID_MAX_BYTES < (int)STORE_TRACK_ID_BYTES,
+              "ids of the spool fit the store");
+
+static enum record_dtype dtype_from_setting(int dtype)
+{
+    switch ((enum store_dtype_setting)dtype) {
+    case SETTING_DTYPE_U12:
+        return RECORD_U12;
+    case SETTING_DTYPE_F32:
+        return RECORD_F32;
+    case SETTING_DTYPE_U8:
+    default:
+        return RECORD_U8;
+    }
+}
+
+struct feature_spec feature_spec_from_settings(const struct settings *s)
+{
+    return (struct feature_spec){
+        .rate_hz = (uint32_t)s->features.rate_hz,
+        .n_fft = (uint32_t)s->features.n_fft,
+        .hop = (uint32_t)s->features.hop,
+        .n_mels = (uint32_t)s->features.n_mels,
+        .f_min_hz = s->features.f_min_hz,
+        .f_max_hz = s->features.f_max_hz,
+        .top_db = s->features.top_db,
+    };
+}
+
+size_t extract_plan_track_bytes(const struct extract_plan *p)
+{
+    return p->n_views *
+           (p->n_frames * p->spec.n_mels * sizeof(float) + RECORD_HEADER_BYTES + ZSTD_SLACK_BYTES);
+}
+
+static bool check_shape(const struct extract_plan *p, struct err *e)
+{
+    if (p->n_frames > RECORD_FRAMES_MAX)
+        return err_set(e, ERR_USAGE,
+                       "clip.ms and features.hop make %zu frames a clip, a record holds %d",
+                       p->n_frames, RECORD_FRAMES_MAX);
+    if (extract_plan_track_bytes(p) > TRACK_MAX_BYTES)
+        return err_set(e, ERR_USAGE,
+                       "%" PRIu32 " views of %zu x %" PRIu32
+                       " values make up to %zu bytes a track, the limit is %d",
+                       p->n_views, p->n_frames, p->spec.n_mels, extract_plan_track_bytes(p),
+                       TRACK_MAX_BYTES);
+    return true;
+}
+
+bool extract_plan_init(const struct settings *s, struct extract_plan *out, struct err *e)
+{
+    struct extract_plan p = {
+        .spec = feature_spec_from_settings(s),
+        .n_views = 1 + (uint32_t)s->augment.positives,
+        .clip = {(enum clip_policy)s->clip.policy, (uint32_t)s->clip.ms, s->seed},
+        .dtype = dtype_from_setting(s->store.dtype),
+        .zstd_level = (int)s->store.zstd_level,
+        .limits = {s->fetch.max_bytes, s->extract.max_ms, PCM_MAX_BYTES},
+        .large_pcm_bytes = LARGE_PCM_MAX_BYTES,
+    };
+    p.spec_hash = feature_spec_hash(&p.spec);
+    p.n_samples = ((size_t)p.clip.ms * p.spec.rate_hz + 999) / 1000;
+    p.n_frames = feature_n_frames(&p.spec, p.n_samples);
+    if (!check_shape(&p, e) || !logmel_plan_new(&p.spec, &p.logmel, e))
+        goto failed;
+    if (p.n_views > 1 && !augment_chain_new(s->augment.chain, &p.chain, e))
+        goto failed;
+    *out = p;
+    return true;
+failed:
+    extract_plan_release(&p);
+    e->kind = ERR_USAGE;
+    return false;
+}
+
+void extract_plan_release(struct extract_plan *p)
+{
+    augment_chain_free(p->chain);
+    logmel_plan_free(p->logmel);
+    p->chain = NULL;
+    p->logmel = NULL;
+}
+
+bool extract_plan_recipe(const struct extract_plan *p, const struct settings *s,
+                         struct store_recipe *out, struct err *e)
+{
+    char features[SPEC_TEXT_BYTES], decoder[DECODE_ID_BYTES];
+    *out = (struct store_recipe){.spec_hash = p->spec_hash, .dtype = p->dtype};
+    feature_spec_text(&p->spec, features);
+    decode_id(decoder);
+    int n = snprintf(out->text, sizeof out->text,
+                     "features: %s\n"
+                     "decoder: %s s16\n"
+                     "clip: policy=%s ms=%" PRIu32 " seed=%" PRIu64 " silent_steps=%d\n"
+                     "augment: positives=%" PRIu32 "%s%s\n"
+                     "record: dtype=%s zstd_level=%d\n",
+                     features, decoder, policy_names[p->clip.policy], p->clip.ms, p->clip.seed,
+                     CLIP_SILENT_STEPS, p->n_views - 1, p->chain != NULL ? " chain=" : "",
+                     p->chain != NULL ? s->augment.chain : "", record_dtype_name(p->dtype),
+                     p->zstd_level);
+    assert(n > 0);
+    if ((size_t)n >= sizeof out->text)
+        return err_set(e, ERR_USAGE, "the recipe is %d bytes long, the store keeps up to %zu", n,
+                       sizeof out->text - 1);
+    return true;
+}

@@ -1,0 +1,47 @@
+/*
+ * What decides the bytes of every record extract writes: made once from the configuration, then
+ * shared read-only by all workers. The same plan and the same audio give the same records, in any
+ * thread, in any order, on any day; the recipe is the plan as text, which the store keeps and
+ * compares.
+ */
+#ifndef REFRAIN_EXTRACT_PLAN_H
+#define REFRAIN_EXTRACT_PLAN_H
+
+#include "conf/settings.h"
+#include "features/augment.h"
+#include "features/logmel.h"
+#include "ingest/clip.h"
+#include "store/store.h"
+
+struct extract_plan {
+    struct feature_spec spec;
+    uint64_t spec_hash;
+    struct logmel_plan *logmel;
+    struct augment_chain *chain; /* NULL when there is one view only */
+    uint32_t n_views;            /* the clip and its augmented positives */
+    struct clip_params clip;
+    size_t n_samples; /* of a clip at spec.rate_hz; every picture has the same shape */
+    size_t n_frames;
+    enum record_dtype dtype;
+    int zstd_level;
+    /* Beside the bytes: */
+    struct decode_limits limits;
+    uint64_t large_pcm_bytes; /* the limit of the one worker at a time that may exceed limits' */
+};
+
+/* ERR_USAGE when the configuration makes no possible plan. Borrows nothing. */
+MUST_CHECK bool extract_plan_init(const struct settings *s, struct extract_plan *out,
+                                  struct err *e);
+void extract_plan_release(struct extract_plan *p); /* safe on {0}, may run twice */
+
+/* ERR_USAGE when the text does not fit. */
+MUST_CHECK bool extract_plan_recipe(const struct extract_plan *p, const struct settings *s,
+                                    struct store_recipe *out, struct err *e);
+
+/* The feature part of the settings, for `refrain features` too. */
+struct feature_spec feature_spec_from_settings(const struct settings *s);
+
+/* The most bytes all records of a track can have. */
+size_t extract_plan_track_bytes(const struct extract_plan *p);
+
+#endif

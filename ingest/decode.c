@@ -17,9 +17,9 @@
 
 #include "base/mem.h"
 #include "ingest/container.h"
+#include "ingest/samples.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,112 +72,6 @@ void decode_id(char out[DECODE_ID_BYTES])
 
 /* ---------------------------------------------------------------- samples to 16 bit */
 
-enum { BLOCK_SAMPLES = 64 };
-
-/* clip(rint(x * 32768)), ties to even, as libswresample does it. Adding 1.5 * 2^23 leaves a float
- * whose last place is 1, so the sum is rounded to an integer that its low bits hold: this needs no
- * instruction beyond SSE2 or NEON and gcc turns the loop into vectors. Clamping first keeps
- * values outside (also infinities and NaN, which are counted by the caller) in range. */
-static inline int16_t s16_from_float(float x)
-{
-    float v = x * 32768.0f;
-    v = v < 32767.0f ? v : 32767.0f;
-    v = v > -32768.0f ? v : -32768.0f;
-    v += 12582912.0f;
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return (int16_t)(uint16_t)(bits & 0xffff);
-}
-
-/* 1 when the exponent is all ones. */
-static inline uint32_t float_is_wild(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return (bits & 0x7f800000) == 0x7f800000;
-}
-
-/* Blocks of a constant length, because that is what gcc vectorises at -O2. */
-static uint32_t convert_float_mono(const float *restrict in, int16_t *restrict out, size_t n)
-{
-    uint32_t wild = 0;
-    size_t i = 0;
-    for (; i + BLOCK_SAMPLES <= n; i += BLOCK_SAMPLES)
-        for (size_t j = i; j < i + BLOCK_SAMPLES; j++) {
-            out[j] = s16_from_float(in[j]);
-            wild |= float_is_wild(in[j]);
-        }
-    for (; i < n; i++) {
-        out[i] = s16_from_float(in[i]);
-        wild |= float_is_wild(in[i]);
-    }
-    return wild;
-}
-
-/* Two planes to one interleaved run: most previews are stereo. */
-static uint32_t convert_float_stereo(const float *restrict left, const float *restrict right,
-                                     int16_t *restrict out, size_t n)
-{
-    uint32_t wild = 0;
-    size_t i = 0;
-    for (; i + BLOCK_SAMPLES <= n; i += BLOCK_SAMPLES)
-        for (size_t j = i; j < i + BLOCK_SAMPLES; j++) {
-            out[2 * j] = s16_from_float(left[j]);
-            out[2 * j + 1] = s16_from_float(right[j]);
-            wild |= float_is_wild(left[j]) | float_is_wild(right[j]);
-        }
-    for (; i < n; i++) {
-        out[2 * i] = s16_from_float(left[i]);
-        out[2 * i + 1] = s16_from_float(right[i]);
-        wild |= float_is_wild(left[i]) | float_is_wild(right[i]);
-    }
-    return wild;
-}
-
-static int16_t s16_from_double(double x)
-{
-    double v = rint(x * 32768.0);
-    return (int16_t)(v >= 32767.0 ? 32767.0 : v >= -32768.0 ? v : -32768.0);
-}
-
-/* One plane of n samples into every `stride`th place of out. True: all were finite. */
-static bool convert_plane(enum AVSampleFormat format, const uint8_t *plane, size_t n, int16_t *out,
-                          size_t stride)
-{
-    uint32_t wild = 0;
-    switch (format) {
-    case AV_SAMPLE_FMT_U8:
-        for (size_t i = 0; i < n; i++)
-            out[i * stride] = (int16_t)((plane[i] - 128) * 256);
-        break;
-    case AV_SAMPLE_FMT_S16:
-        for (size_t i = 0; i < n; i++)
-            out[i * stride] = ((const int16_t *)(const void *)plane)[i];
-        break;
-    case AV_SAMPLE_FMT_S32:
-        for (size_t i = 0; i < n; i++)
-            out[i * stride] = (int16_t)(((const int32_t *)(const void *)plane)[i] >> 16);
-        break;
-    case AV_SAMPLE_FMT_FLT:
-        for (size_t i = 0; i < n; i++) {
-            float x = ((const float *)(const void *)plane)[i];
-            out[i * stride] = s16_from_float(x);
-            wild |= float_is_wild(x);
-        }
-        break;
-    case AV_SAMPLE_FMT_DBL:
-        for (size_t i = 0; i < n; i++) {
-            double x = ((const double *)(const void *)plane)[i];
-            out[i * stride] = s16_from_double(x);
-            wild |= isfinite(x) ? 0 : 1;
-        }
-        break;
-    default:
-        assert(!"the caller checks the format");
-    }
-    return wild == 0;
-}
-
 static bool format_is_known(enum AVSampleFormat packed)
 {
     return packed == AV_SAMPLE_FMT_U8 || packed == AV_SAMPLE_FMT_S16 ||
@@ -185,20 +79,42 @@ static bool format_is_known(enum AVSampleFormat packed)
            packed == AV_SAMPLE_FMT_DBL;
 }
 
-/* Writes n * n_channels samples. True: all were finite. */
+/* One plane of n samples into every `stride`th place of out. True: all were finite. */
+static bool convert_plane(enum AVSampleFormat packed, const void *plane, size_t n, int16_t *out,
+                          size_t stride)
+{
+    switch (packed) {
+    case AV_SAMPLE_FMT_U8:
+        samples_from_u8(plane, n, out, stride);
+        return true;
+    case AV_SAMPLE_FMT_S16:
+        samples_from_s16(plane, n, out, stride);
+        return true;
+    case AV_SAMPLE_FMT_S32:
+        samples_from_s32(plane, n, out, stride);
+        return true;
+    case AV_SAMPLE_FMT_FLT:
+        return stride == 1 ? samples_from_float(plane, n, out)
+                           : samples_from_float_strided(plane, n, out, stride);
+    case AV_SAMPLE_FMT_DBL:
+        return samples_from_double(plane, n, out, stride);
+    default:
+        assert(!"format_is_known was asked");
+        return false;
+    }
+}
+
+/* Writes nb_samples * n_channels samples, interleaved. True: all were finite. */
 static bool convert_frame(const AVFrame *frame, size_t n_channels, int16_t *out)
 {
-    enum AVSampleFormat format = frame->format;
-    enum AVSampleFormat packed = av_get_packed_sample_fmt(format);
-    size_t n = (size_t)frame->nb_samples;
+    enum AVSampleFormat packed = av_get_packed_sample_fmt(frame->format);
     uint8_t **planes = frame->extended_data;
-    if (format == AV_SAMPLE_FMT_FLTP && n_channels == 2)
-        return convert_float_stereo((const float *)(const void *)planes[0],
-                                    (const float *)(const void *)planes[1], out, n) == 0;
-    if (packed == AV_SAMPLE_FMT_FLT && (n_channels == 1 || format == packed))
-        return convert_float_mono((const float *)(const void *)planes[0], out, n * n_channels) == 0;
-    if (format == packed)
+    size_t n = (size_t)frame->nb_samples;
+    if (frame->format == (int)packed)
         return convert_plane(packed, planes[0], n * n_channels, out, 1);
+    if (frame->format == AV_SAMPLE_FMT_FLTP && n_channels == 2)
+        return samples_from_float_stereo((const float *)(const void *)planes[0],
+                                         (const float *)(const void *)planes[1], n, out);
     bool finite = true;
     for (size_t c = 0; c < n_channels; c++)
         finite = convert_plane(packed, planes[c], n, out + c, n_channels) && finite;

@@ -147,8 +147,7 @@ class Player:
 
     def melody_pitch(self, degree, bar):
         tonic = MELODY_TONIC + (self.tonic - MELODY_TONIC) % 12
-        pitch = pitch_of(degree, tonic, self.work.mode, self.chord(bar)) + self.version.octave
-        return max(40, min(100, pitch))
+        return pitch_of(degree, tonic, self.work.mode, self.chord(bar)) + self.version.octave
 
     def melody(self):
         part = Part("lead", 0, self.version.lead, volume=115, pan=64)

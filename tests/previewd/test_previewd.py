@@ -11,6 +11,9 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import tap
 from behaviours import Chaos, Site, find_behaviour
 from limits import FixedWindow, SlidingLog, TokenBucket, Watch, parse_limit
 from server import Options, Previews, Server
@@ -57,6 +60,7 @@ def test_token_bucket_refills_and_caps():
     limit = TokenBucket(2, 1.0)
     assert [limit.admit(t) for t in (0.0, 0.0, 0.0, 0.5, 0.5)] == [True, True, False, True, False]
     assert admitted(limit, (100.0, 100.0, 100.0)) == 2
+    assert admitted(TokenBucket(100, 1.0), [0.0] * 150) == 100
 
 
 def test_token_bucket_lets_an_even_rate_through_for_ever():
@@ -269,7 +273,7 @@ def test_cut_bodies():
             raise AssertionError(path + " came whole")
         try:
             run.get("/p/reset/a")
-        except (ConnectionResetError, http.client.IncompleteRead):
+        except ConnectionResetError:
             pass
         else:
             raise AssertionError("no reset")
@@ -346,10 +350,10 @@ def test_limit_is_watched_and_enforced():
 
 
 def test_round_trip_is_imitated():
-    with Running(rtt_s=0.2, jitter=0.5) as run:
+    with Running(rtt_s=0.2) as run:
         started = time.monotonic()
         run.get("/p/b")
-        assert time.monotonic() - started >= 0.1  # twice 0.1 s, each times 0.5 at least
+        assert time.monotonic() - started >= 0.2
         assert run.stats()["max_in_flight"] == 1
 
 
@@ -365,24 +369,5 @@ def test_many_at_once():
         assert stats["requests"] == 50 and stats["max_in_flight"] > 1
 
 
-def main():
-    tests = [(name, function) for name, function in globals().items() if name.startswith("test_")]
-    failed = 0
-    for i, (name, function) in enumerate(tests, 1):
-        try:
-            function()
-            print(f"ok {i} - {name}", flush=True)
-        except Exception as error:  # any failure of one test must let the others run
-            failed += 1
-            trace = error.__traceback__
-            while trace.tb_next:
-                trace = trace.tb_next
-            print(f"# {type(error).__name__} at line {trace.tb_lineno} of "
-                  f"{os.path.basename(trace.tb_frame.f_code.co_filename)}: {error}")
-            print(f"not ok {i} - {name}", flush=True)
-    print(f"1..{len(tests)}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tap.run(globals()))

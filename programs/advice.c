@@ -2,40 +2,60 @@
 
 #include <string.h>
 
-/* Causes of fetch are small letters, those of extract capitals, as in decode.h and clip.h. */
+/* Causes of the catalogue are small letters (csv.h, plan.c, retry.c), those of extract capitals
+ * (decode.h, clip.h). A row that waits is tried again by itself, fetch.attempts times in all. */
 const struct advice advice_table[] = {
-    {"no_link", "the row has no usable preview link",
-     "nothing to do; a resolver may find one later"},
-    {"bad_url", "the link is not a well-formed http(s) link",
-     "mend the link in the CSV and run fetch again"},
-    {"private_address", "the host's address is private or loopback",
-     "set fetch.allow_private = on if the server is your own"},
-    {"throttled", "the host asked to slow down",
-     "nothing to do: its rows wait; lower fetch.limit for that host if it comes often"},
-    {"timeout", "a transfer took too long", "run fetch again; raise fetch.timeout on a slow line"},
-    {"connect", "no connection to the host", "check the network, then run fetch again"},
-    {"dns", "the host's name was not found", "check the network and the name in the CSV"},
+    /* the CSV */
+    {"no_link", "the row has no usable preview link", "give it one in the CSV, or leave it"},
+    {"same_track_id", "the track id stands in the CSV twice", "nothing to do: the first counts"},
+    {"few_fields", "the row has fewer fields than the header", "mend the row in the CSV"},
+    {"many_fields", "the row has more fields than the header",
+     "mend the row in the CSV: a comma needs quotes"},
+    {"lone_quote", "a quote is opened and never closed", "mend the row in the CSV"},
+    {"nul_byte", "the row holds a NUL byte", "mend the row in the CSV"},
+    {"bad_utf8", "the row is not UTF-8", "write the CSV as UTF-8"},
+    {"too_long", "the row is longer than a row may be", "mend the row in the CSV"},
+    {"no_track_id", "the row has no track id", "give it one in the CSV"},
+    {"long_track_id", "the track id is longer than 64 bytes", "shorten it in the CSV"},
+    /* the network */
+    {"dns", "the host's name was not found", "check the network and the link"},
+    {"connect", "no connection to the host", "check the network"},
     {"tls", "no secure connection to the host", "check the clock and the CA certificates"},
+    {"timeout", "the transfer took too long", "on a slow line raise fetch.timeout"},
+    {"reset", "the connection broke", "nothing to do if they are few"},
+    {"truncated", "less came than was announced", "nothing to do if they are few"},
+    {"protocol", "the answer was not HTTP", "open one of the links and see"},
+    {"private_address", "the host has a private or loopback address",
+     "if the server is yours set fetch.allow_private = on"},
     {"too_large", "the body is larger than fetch.max_bytes",
      "raise fetch.max_bytes if such previews are meant"},
-    {"html", "the host sent a page in place of audio", "open the link; the preview may have gone"},
-    {"not_audio", "the host sent something that is not audio", "open the link and see"},
-    {"empty", "the host sent nothing", "run fetch again later"},
-    {"http_403", "the host refuses the link", "run fetch again later; the link may have expired"},
-    {"http_404", "the link is dead", "nothing to do"},
+    /* what came */
+    {"empty", "the host sent nothing", "open one of the links and see"},
+    {"short", "the host sent a few bytes only", "open one of the links and see"},
+    {"html", "a page came in place of audio", "open one of the links: has the preview gone?"},
+    {"xml", "an XML document came in place of audio", "open one of the links and see"},
+    {"json", "a JSON document came in place of audio", "open one of the links and see"},
+    {"not_audio", "what came is not audio", "open one of the links and see"},
+    {"http_403", "the host refuses the link", "the link may have expired: refresh the CSV"},
+    {"http_404", "the link is dead", "refresh the link in the CSV, or leave it"},
     {"http_410", "the preview was taken away", "nothing to do"},
-    {"http_429", "the host asked to slow down",
-     "nothing to do: its rows wait; lower fetch.limit for that host if it comes often"},
+    {"http_429", "the host asks for fewer requests",
+     "nothing to do: its rows wait; if it comes often lower fetch.limit for the host"},
+    {"http_503", "the host asks for fewer requests, or rests",
+     "nothing to do: its rows wait; if it comes often lower fetch.limit for the host"},
+    {"http_3xx", "a redirect that leads nowhere", "open one of the links and see"},
     {"http_4xx", "the host refuses the request", "open one of the links and see"},
-    {"http_5xx", "the host failed", "run fetch again later"},
-    {"NOT_AUDIO", "the preview is not audio that is understood", "look at the file in spool/bad"},
+    {"http_5xx", "the host failed", "nothing to do if they are few"},
+    /* extract */
+    {"NOT_AUDIO", "the preview is no audio that is understood", "look at it in spool/bad"},
     {"EMPTY", "the preview is empty", "nothing to do"},
-    {"CORRUPT", "the preview is damaged or cut short", "fetch it again; the copy may be bad"},
+    {"CORRUPT", "the preview is damaged or cut short", "nothing to do if they are few"},
     {"TOO_LONG", "the audio is longer than a preview may be", "check the link"},
     {"NONFINITE", "the samples are not numbers", "nothing to do"},
     {"TOO_SHORT", "the preview is shorter than clip.ms",
-     "nothing to do, or a data set with shorter clips"},
+     "nothing to do; a new data set may have shorter clips"},
     {"SILENT", "the clip is silence", "nothing to do"},
+    {"UNREADABLE", "the preview's file could not be read", "check the disk"},
 };
 
 const size_t n_advice = ARRAY_LEN(advice_table);
@@ -50,10 +70,10 @@ static const struct advice *find(const char *cause)
 
 const struct advice *advice_find(const char *cause)
 {
+    static const char *const classes[] = {"http_3xx", "http_4xx", "http_5xx"};
     const struct advice *found = find(cause);
-    if (found == NULL && strncmp(cause, "http_4", 6) == 0)
-        return find("http_4xx");
-    if (found == NULL && strncmp(cause, "http_5", 6) == 0)
-        return find("http_5xx");
+    for (size_t i = 0; found == NULL && i < ARRAY_LEN(classes); i++)
+        if (strncmp(cause, classes[i], strlen("http_4")) == 0)
+            found = find(classes[i]);
     return found;
 }

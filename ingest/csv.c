@@ -38,7 +38,7 @@ struct csv_reader {
 
     uint8_t *window; /* WINDOW_BYTES; bytes [at, end) are not consumed yet */
     size_t at, end;
-    bool at_eof, leave_open_tail;
+    bool at_eof, leave_open_tail, left_tail;
     uint64_t line; /* of window[at] */
 
     int slot_of[CSV_COLUMNS_MAX]; /* column to enum csv_column, or -1 */
@@ -358,8 +358,10 @@ enum csv_event csv_reader_next(struct csv_reader *r, struct csv_row *row, struct
         consume_line(r);
     }
     const char *cause = record_parse(r, &x);
-    if (x.open_tail && r->leave_open_tail)
+    if (x.open_tail && r->leave_open_tail) {
+        r->left_tail = true;
         return CSV_END;
+    }
     if (cause != NULL && strcmp(cause, "too_long") == 0)
         return skip_long_line(r, bad, e) ? CSV_BAD : CSV_FAILED;
     if (cause == NULL)
@@ -483,6 +485,11 @@ void csv_reader_close(struct csv_reader *r)
 void csv_reader_leave_open_tail(struct csv_reader *r)
 {
     r->leave_open_tail = true;
+}
+
+bool csv_reader_left_tail(const struct csv_reader *r)
+{
+    return r->left_tail;
 }
 
 const char *csv_reader_foreign_columns(const struct csv_reader *r)

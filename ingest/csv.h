@@ -72,6 +72,7 @@ void csv_reader_close(struct csv_reader *r); /* NULL is fine */
 
 /* A last line without a newline is still being written: stop before it instead of taking it. */
 void csv_reader_leave_open_tail(struct csv_reader *r);
+bool csv_reader_left_tail(const struct csv_reader *r); /* after CSV_END: there was one */
 
 MUST_CHECK enum csv_event csv_reader_next(struct csv_reader *r, struct csv_row *row,
                                           struct csv_bad *bad, struct err *e);

@@ -56,8 +56,7 @@ static bool fingerprint_read(const struct plan_params *p, struct fingerprint *ou
         err_set_errno(e, ERR_USAGE, errno, "cannot open the catalogue %s", p->csv_path);
         goto out;
     }
-    *out = (struct fingerprint){.options = (uint64_t)p->allow_http | (uint64_t)p->leave_open_tail
-                                                                         << 1};
+    *out = (struct fingerprint){.options = p->allow_http};
     for (;;) {
         ssize_t n = read(fd, block, READ_BYTES);
         if (n < 0 && errno == EINTR)
@@ -328,7 +327,8 @@ bool plan_import(struct catalog *c, const struct plan_params *params, struct pla
     if (!group_begin(&p, e) || !import_all(&p, reader, e))
         goto out;
     /* A file that grew while it was read has another fingerprint and is read again next time. */
-    if (!catalog_note_set(p.w, "import", (struct span){&print, sizeof print}, e))
+    if (!csv_reader_left_tail(reader) &&
+        !catalog_note_set(p.w, "import", (struct span){&print, sizeof print}, e))
         goto out;
     ok = group_commit(&p, e);
     if (out->n_bad > BAD_ROWS_LOGGED)

@@ -1,0 +1,377 @@
+#include "ingest/committer.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/queue.h"
+#include "ingest/row.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { RECOVER_GROUP_ROWS = 1024 };
+#define MEASURE_NS NS_PER_S
+
+struct committer {
+    struct committer_params params;
+    struct queue *queue; /* of struct outcome, allocated */
+    pthread_t thread;
+    bool has_thread;
+    int fd;
+
+    /* The thread's own. */
+    struct outcome *group[COMMIT_GROUP_MAX];
+    struct spool_item items[COMMIT_GROUP_MAX];
+    size_t n_group, n_items;
+    uint64_t measured_ns;
+
+    pthread_mutex_t mu;
+    /* below: under mu */
+    struct outcome *done; /* ring of max_outcomes */
+    size_t done_head, n_done;
+    uint64_t waiting_bytes, spool_bytes, disk_free_bytes;
+    uint64_t requests, throttled, bytes;
+    struct err error;
+};
+
+static void wake(struct committer *c)
+{
+    uint64_t one = 1;
+    ssize_t n = write(c->fd, &one, sizeof one);
+    (void)n; /* full: it is readable anyway */
+}
+
+/* ---------------------------------------------------------------- the thread */
+
+static bool measure(struct committer *c, uint64_t now_ns, struct err *e)
+{
+    struct spool_usage usage;
+    uint64_t free_bytes;
+    if (!spool_measure(c->params.spool, &usage, e) ||
+        !file_free_bytes(c->params.dataset_dir, &free_bytes, e))
+        return false;
+    c->measured_ns = now_ns;
+    pthread_mutex_lock(&c->mu);
+    c->spool_bytes = usage.new_bytes;
+    c->disk_free_bytes = free_bytes;
+    pthread_mutex_unlock(&c->mu);
+    return true;
+}
+
+static bool write_states(struct committer *c, struct err *e)
+{
+    struct catalog_write *w;
+    struct catalog_row row;
+    if (!catalog_begin(c->params.catalog, &w, e))
+        return false;
+    for (size_t i = 0; i < c->n_group; i++) {
+        const struct outcome *o = c->group[i];
+        if (!catalog_read(w, o->item->due.row, &row, e))
+            goto failed;
+        row.state = o->state;
+        row_set_text(row.cause, sizeof row.cause, o->cause);
+        row.attempts = o->attempts;
+        row.not_before_ms = o->not_before_ms;
+        row.preview_bytes = o->state == ROW_DONE ? o->body.len : 0;
+        if (!catalog_put(w, &row, e))
+            goto failed;
+    }
+    pthread_mutex_lock(&c->mu);
+    uint64_t requests = c->requests, throttled = c->throttled, bytes = c->bytes;
+    c->requests = c->throttled = c->bytes = 0;
+    pthread_mutex_unlock(&c->mu);
+    catalog_count(w, requests, throttled, bytes);
+    return catalog_commit(w, e);
+failed:
+    catalog_abort(w);
+    return false;
+}
+
+static void deliver_group(struct committer *c)
+{
+    pthread_mutex_lock(&c->mu);
+    for (size_t i = 0; i < c->n_group; i++) {
+        assert(c->n_done < c->params.max_outcomes);
+        c->done[(c->done_head + c->n_done++) % c->params.max_outcomes] = *c->group[i];
+        mem_free(c->group[i]);
+    }
+    for (size_t i = 0; i < c->n_items; i++)
+        c->spool_bytes += c->items[i].bytes;
+    pthread_mutex_unlock(&c->mu);
+    c->n_group = c->n_items = 0;
+    wake(c);
+}
+
+static bool has_counts(struct committer *c)
+{
+    pthread_mutex_lock(&c->mu);
+    bool has = c->requests > 0 || c->throttled > 0 || c->bytes > 0;
+    pthread_mutex_unlock(&c->mu);
+    return has;
+}
+
+static bool commit_group(struct committer *c, struct err *e)
+{
+    if (c->n_group == 0 && !has_counts(c))
+        return true;
+    if (!spool_publish(c->params.spool, c->items, c->n_items, e) || !write_states(c, e))
+        return false;
+    deliver_group(c);
+    return true;
+}
+
+/* The body goes to the disk at once, and its memory is free again; it is not durable yet. */
+static bool add_to_group(struct committer *c, struct outcome *o, struct err *e)
+{
+    bool ok = true;
+    c->group[c->n_group++] = o;
+    if (o->state == ROW_DONE)
+        ok = spool_write(c->params.spool, o->item->due.row, o->item->track_id, buf_span(&o->body),
+                         &c->items[c->n_items++], e);
+    size_t n_bytes = o->body.len;
+    buf_release(&o->body);
+    o->body.len = n_bytes; /* still tells the size */
+    pthread_mutex_lock(&c->mu);
+    c->waiting_bytes -= n_bytes;
+    pthread_mutex_unlock(&c->mu);
+    return ok;
+}
+
+static bool thread_loop(struct committer *c, struct err *e)
+{
+    uint64_t group_ns = 0;
+    for (;;) {
+        void *item = NULL;
+        uint64_t deadline_ns =
+            c->n_group > 0 ? group_ns + COMMIT_GROUP_NS : c->measured_ns + MEASURE_NS;
+        enum queue_result result = queue_pop_until(c->queue, deadline_ns, &item);
+        uint64_t now_ns = clock_now_ns();
+        if (result == QUEUE_OK) {
+            group_ns = c->n_group == 0 ? now_ns : group_ns;
+            if (!add_to_group(c, item, e))
+                return false;
+        }
+        bool is_due = c->n_group == COMMIT_GROUP_MAX ||
+                      (c->n_group > 0 && now_ns - group_ns >= COMMIT_GROUP_NS);
+        if ((is_due || result == QUEUE_CLOSED) && !commit_group(c, e))
+            return false;
+        if (result == QUEUE_CLOSED)
+            return true;
+        if (now_ns - c->measured_ns >= MEASURE_NS) {
+            if (!measure(c, now_ns, e))
+                return false;
+            wake(c);
+        }
+    }
+}
+
+/* After a failure what is pushed is taken and dropped: it was never promised. */
+static void drain(struct committer *c)
+{
+    void *item;
+    while (queue_pop(c->queue, &item) == QUEUE_OK) {
+        struct outcome *o = item;
+        buf_release(&o->body);
+        mem_free(o);
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    struct committer *c = arg;
+    struct err e = {0};
+    if (!thread_loop(c, &e)) {
+        pthread_mutex_lock(&c->mu);
+        c->error = e;
+        pthread_mutex_unlock(&c->mu);
+        wake(c);
+        for (size_t i = 0; i < c->n_group; i++)
+            mem_free(c->group[i]);
+        drain(c);
+    }
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- the loop's side */
+
+bool committer_open(const struct committer_params *p, struct committer **out, struct err *e)
+{
+    struct committer *c = mem_zalloc(1, sizeof *c);
+    c->params = *p;
+    pthread_mutex_init(&c->mu, NULL);
+    c->queue = queue_new(p->max_outcomes);
+    c->done = mem_alloc(p->max_outcomes, sizeof *c->done);
+    c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (c->fd < 0) {
+        err_set_errno(e, ERR_FATAL, errno, "cannot make an eventfd");
+        goto failed;
+    }
+    if (!measure(c, clock_now_ns(), e))
+        goto failed;
+    int rc = pthread_create(&c->thread, NULL, thread_main, c);
+    if (rc != 0) {
+        err_set_errno(e, ERR_FATAL, rc, "cannot start a thread");
+        goto failed;
+    }
+    c->has_thread = true;
+    *out = c;
+    return true;
+failed:
+    committer_close(c);
+    return false;
+}
+
+void committer_push(struct committer *c, struct outcome *outcome)
+{
+    struct outcome *o = mem_alloc(1, sizeof *o);
+    *o = *outcome;
+    outcome->body = (struct buf){0};
+    pthread_mutex_lock(&c->mu);
+    c->waiting_bytes += o->body.len;
+    pthread_mutex_unlock(&c->mu);
+    assert(queue_len(c->queue) < c->params.max_outcomes);
+    bool ok = queue_push(c->queue, o);
+    assert(ok);
+}
+
+void committer_count(struct committer *c, uint64_t requests, uint64_t throttled, uint64_t bytes)
+{
+    pthread_mutex_lock(&c->mu);
+    c->requests += requests;
+    c->throttled += throttled;
+    c->bytes += bytes;
+    pthread_mutex_unlock(&c->mu);
+}
+
+enum committer_room committer_room(struct committer *c)
+{
+    enum committer_room room = ROOM_OK;
+    pthread_mutex_lock(&c->mu);
+    if (c->disk_free_bytes < c->params.disk_floor_bytes)
+        room = ROOM_DISK_LOW;
+    else if (c->spool_bytes + c->waiting_bytes >= c->params.high_water_bytes)
+        room = ROOM_SPOOL_FULL;
+    else if (c->waiting_bytes >= c->params.max_waiting_bytes)
+        room = ROOM_BUSY;
+    pthread_mutex_unlock(&c->mu);
+    return room;
+}
+
+size_t committer_collect(struct committer *c, struct outcome *out, size_t max)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&c->mu);
+    for (; n < max && c->n_done > 0; c->n_done--) {
+        out[n++] = c->done[c->done_head];
+        c->done_head = (c->done_head + 1) % c->params.max_outcomes;
+    }
+    pthread_mutex_unlock(&c->mu);
+    return n;
+}
+
+int committer_fd(const struct committer *c)
+{
+    return c->fd;
+}
+
+void committer_fd_clear(struct committer *c)
+{
+    uint64_t n;
+    ssize_t got = read(c->fd, &n, sizeof n);
+    (void)got; /* EAGAIN: nothing to clear */
+}
+
+bool committer_check(struct committer *c, struct err *e)
+{
+    pthread_mutex_lock(&c->mu);
+    bool ok = c->error.kind == ERR_NONE;
+    if (!ok)
+        *e = c->error;
+    pthread_mutex_unlock(&c->mu);
+    return ok;
+}
+
+bool committer_finish(struct committer *c, struct err *e)
+{
+    queue_close(c->queue);
+    if (c->has_thread)
+        pthread_join(c->thread, NULL);
+    c->has_thread = false;
+    return committer_check(c, e);
+}
+
+void committer_close(struct committer *c)
+{
+    struct err ignored = {0};
+    if (c == NULL)
+        return;
+    (void)!committer_finish(c, &ignored);
+    queue_free(c->queue);
+    if (c->fd >= 0)
+        close(c->fd);
+    pthread_mutex_destroy(&c->mu);
+    mem_free(c->done);
+    mem_free(c);
+}
+
+/* ---------------------------------------------------------------- recovery */
+
+struct recovery {
+    struct catalog *c;
+    struct catalog_write *w; /* NULL until there is something to write */
+    size_t n_in_group;
+    uint64_t n;
+    struct err *e;
+};
+
+static bool recover_item(void *arg, const struct spool_item *item)
+{
+    struct recovery *r = arg;
+    struct catalog_row row;
+    struct err missing = {0};
+    bool is_known = r->w != NULL ? catalog_read(r->w, item->row, &row, &missing)
+                                 : catalog_get(r->c, item->row, &row, &missing);
+    if (!is_known && missing.kind == ERR_FATAL) {
+        *r->e = missing;
+        return false;
+    }
+    if (!is_known || strcmp(row.track_id, item->track_id) != 0) {
+        log_warn("a preview in the spool belongs to no row", "name=%s", item->name);
+        return true;
+    }
+    if (row.state == ROW_DONE)
+        return true;
+    if (r->w == NULL && !catalog_begin(r->c, &r->w, r->e))
+        return false;
+    row.state = ROW_DONE;
+    row.cause[0] = '\0';
+    row.preview_bytes = item->bytes;
+    row.not_before_ms = 0;
+    r->n++;
+    if (!catalog_put(r->w, &row, r->e))
+        return false;
+    if (++r->n_in_group < RECOVER_GROUP_ROWS)
+        return true;
+    struct catalog_write *w = r->w;
+    r->w = NULL;
+    r->n_in_group = 0;
+    return catalog_commit(w, r->e);
+}
+
+bool committer_recover(struct catalog *c, struct spool *s, uint64_t *out_n, struct err *e)
+{
+    struct recovery r = {.c = c, .e = e};
+    *out_n = 0;
+    if (!spool_each(s, recover_item, &r, e) || e->kind != ERR_NONE) {
+        catalog_abort(r.w);
+        return false;
+    }
+    if (r.w != NULL && !catalog_commit(r.w, e))
+        return false;
+    *out_n = r.n;
+    return true;
+}

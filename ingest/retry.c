@@ -1,0 +1,129 @@
+#include "ingest/retry.h"
+
+#include "base/hash.h"
+#include "base/rng.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { RNG_RETRY_DELAY = 0x52545259 /* "RTRY" */ };
+
+struct rule {
+    enum retry_action action;
+    enum row_state end;
+    const char *cause;
+};
+
+static const struct rule net_rules[NET_RESULTS] = {
+    [NET_OK] = {RETRY_DONE, ROW_DONE, ""},
+    [NET_DNS] = {RETRY_UNREACHABLE, ROW_DEAD, "dns"},
+    [NET_CONNECT] = {RETRY_UNREACHABLE, ROW_DEAD, "connect"},
+    [NET_TLS] = {RETRY_UNREACHABLE, ROW_DEAD, "tls"},
+    [NET_TIMEOUT] = {RETRY_AGAIN, ROW_DEAD, "timeout"},
+    [NET_RESET] = {RETRY_AGAIN, ROW_DEAD, "reset"},
+    [NET_TRUNCATED] = {RETRY_AGAIN, ROW_DEAD, "truncated"},
+    [NET_TOO_LARGE] = {RETRY_NEVER, ROW_REJECTED, "too_large"},
+    [NET_PRIVATE] = {RETRY_NEVER, ROW_DEAD, "private_address"},
+    [NET_PROTOCOL] = {RETRY_AGAIN, ROW_DEAD, "protocol"},
+    [NET_WITHDRAWN] = {RETRY_WITHDRAWN, ROW_DEAD, ""},
+};
+
+static const char *const sniff_causes[SNIFF_VERDICTS] = {
+    [SNIFF_AUDIO] = "",          [SNIFF_EMPTY] = "empty", [SNIFF_SHORT] = "short",
+    [SNIFF_HTML] = "html",       [SNIFF_XML] = "xml",     [SNIFF_JSON] = "json",
+    [SNIFF_OTHER] = "not_audio",
+};
+
+/* Of statuses other than 200; the cause is "http_" and the number. Ranges in order, first fit. */
+static const struct {
+    unsigned first, last;
+    enum retry_action action;
+    enum row_state end;
+    uint32_t attempts_max;
+} status_rules[] = {
+    {206, 206, RETRY_AGAIN, ROW_DEAD, 0}, /* a part that nobody asked for */
+    {401, 401, RETRY_AGAIN, ROW_DEAD, 3}, /* p.scdn.co says 403 for what is there later */
+    {403, 403, RETRY_AGAIN, ROW_DEAD, 3},      {404, 404, RETRY_NEVER, ROW_GONE, 0},
+    {408, 408, RETRY_AGAIN, ROW_DEAD, 0},      {410, 410, RETRY_NEVER, ROW_GONE, 0},
+    {425, 425, RETRY_AGAIN, ROW_DEAD, 0},      {429, 429, RETRY_THROTTLED, ROW_DEAD, 0},
+    {503, 503, RETRY_THROTTLED, ROW_DEAD, 0},  {500, 599, RETRY_AGAIN, ROW_DEAD, 0},
+    {0, UINT32_MAX, RETRY_NEVER, ROW_DEAD, 0},
+};
+
+struct retry_verdict retry_classify(enum net_result net, unsigned status, enum sniff_verdict sniff)
+{
+    assert(net < NET_RESULTS);
+    assert(sniff < SNIFF_VERDICTS);
+    struct retry_verdict v = {0};
+    if (net != NET_OK) {
+        v.action = net_rules[net].action;
+        v.end = net_rules[net].end;
+        snprintf(v.cause, sizeof v.cause, "%s", net_rules[net].cause);
+    } else if (status == 200) {
+        v.action = sniff == SNIFF_AUDIO ? RETRY_DONE : RETRY_NEVER;
+        v.end = sniff == SNIFF_AUDIO ? ROW_DONE : ROW_REJECTED;
+        snprintf(v.cause, sizeof v.cause, "%s", sniff_causes[sniff]);
+    } else {
+        size_t i = 0;
+        while (status < status_rules[i].first || status > status_rules[i].last)
+            i++;
+        v.action = status_rules[i].action;
+        v.end = status_rules[i].end;
+        v.attempts_max = status_rules[i].attempts_max;
+        snprintf(v.cause, sizeof v.cause, "http_%u", status);
+    }
+    return v;
+}
+
+uint64_t retry_delay_ms(uint64_t seed, uint64_t row, uint32_t attempt, uint64_t base_ms,
+                        uint64_t max_ms)
+{
+    uint64_t most_ms = base_ms;
+    for (uint32_t i = 1; i < attempt && most_ms < max_ms; i++)
+        most_ms = most_ms > UINT64_MAX / 2 ? UINT64_MAX : most_ms * 2;
+    most_ms = u64_min(most_ms, max_ms);
+    struct rng r;
+    rng_init(&r, seed, RNG_RETRY_DELAY, hash_mix64(row) ^ attempt);
+    return most_ms == UINT64_MAX ? rng_u64(&r) : rng_below(&r, most_ms + 1);
+}
+
+/* The three spellings of RFC 9110 section 5.6.7. */
+static bool parse_http_date(const char *text, int64_t *out_s)
+{
+    static const char *const forms[] = {
+        "%a, %d %b %Y %H:%M:%S GMT",
+        "%A, %d-%b-%y %H:%M:%S GMT",
+        "%a %b %d %H:%M:%S %Y",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, forms[i], &tm);
+        if (end == NULL || *end != '\0')
+            continue;
+        *out_s = timegm(&tm);
+        return *out_s >= 0;
+    }
+    return false;
+}
+
+bool retry_after_parse(const char *value, const char *server_date, int64_t wall_s, uint64_t *out_ms)
+{
+    uint64_t seconds = 0;
+    int64_t then_s, now_s = wall_s;
+    *out_ms = 0;
+    if (value == NULL || value[0] == '\0')
+        return false;
+    if (value[strspn(value, "0123456789")] == '\0') {
+        for (const char *at = value; *at != '\0' && seconds <= RETRY_AFTER_MAX_MS; at++)
+            seconds = seconds * 10 + (uint64_t)(*at - '0');
+    } else {
+        if (!parse_http_date(value, &then_s))
+            return false;
+        if (server_date != NULL && server_date[0] != '\0')
+            (void)parse_http_date(server_date, &now_s);
+        seconds = then_s > now_s ? (uint64_t)(then_s - now_s) : 0;
+    }
+    *out_ms = u64_min(seconds, RETRY_AFTER_MAX_MS / 1000) * 1000;
+    return seconds > 0;
+}

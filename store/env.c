@@ -422,29 +422,66 @@ bool track_entry_info(struct span entry, struct store_track_info *out, struct er
     return out->n_views <= STORE_VIEWS_MAX || entry_damaged(entry, e);
 }
 
+/* One view of an entry; views are walked from *at. */
+struct entry_view {
+    uint16_t key_low;
+    struct span augment;
+};
+
+static bool entry_next(struct span entry, size_t *at, struct entry_view *out, struct err *e)
+{
+    const uint8_t *p = entry.ptr;
+    uint16_t words[2];
+    static_assert(sizeof words == ENTRY_VIEW_BYTES, "as written");
+    if (entry.len - *at < sizeof words)
+        return entry_damaged(entry, e);
+    memcpy(words, p + *at, sizeof words);
+    *at += sizeof words;
+    if (entry.len - *at < words[1] || words[1] >= STORE_AUGMENT_BYTES)
+        return entry_damaged(entry, e);
+    *out = (struct entry_view){words[0], {p + *at, words[1]}};
+    *at += words[1];
+    return true;
+}
+
+static size_t entry_first(struct span entry)
+{
+    return ENTRY_HEAD_BYTES + (size_t)((const uint8_t *)entry.ptr)[2];
+}
+
+bool track_entry_key(struct span entry, uint64_t row, uint32_t view_i, uint64_t *out, struct err *e)
+{
+    struct store_track_info info;
+    struct entry_view view = {0};
+    if (!track_entry_info(entry, &info, e))
+        return false;
+    assert(view_i < info.n_views);
+    size_t at = entry_first(entry);
+    for (uint32_t i = 0; i <= view_i; i++) {
+        if (!entry_next(entry, &at, &view, e))
+            return false;
+    }
+    *out = row << 16 | view.key_low;
+    return true;
+}
+
 bool track_entry_augment(struct span entry, uint64_t key, char out[STORE_AUGMENT_BYTES],
                          struct err *e)
 {
     struct store_track_info info;
+    struct entry_view view;
     out[0] = '\0';
     if (!track_entry_info(entry, &info, e))
         return false;
-    const uint8_t *p = entry.ptr;
-    size_t at = ENTRY_HEAD_BYTES + p[2];
+    size_t at = entry_first(entry);
     for (uint32_t i = 0; i < info.n_views; i++) {
-        uint16_t words[2];
-        if (entry.len - at < sizeof words)
-            return entry_damaged(entry, e);
-        memcpy(words, p + at, sizeof words);
-        at += sizeof words;
-        if (entry.len - at < words[1] || words[1] >= STORE_AUGMENT_BYTES)
-            return entry_damaged(entry, e);
-        if (words[0] == (uint16_t)key) {
-            memcpy(out, p + at, words[1]);
-            out[words[1]] = '\0';
+        if (!entry_next(entry, &at, &view, e))
+            return false;
+        if (view.key_low == (uint16_t)key) {
+            memcpy(out, view.augment.ptr, view.augment.len);
+            out[view.augment.len] = '\0';
             return true;
         }
-        at += words[1];
     }
     return true;
 }

@@ -97,6 +97,9 @@ size_t value_padded_bytes(size_t record_bytes, size_t page_bytes);
 /* Replaces what is in out. */
 MUST_CHECK bool track_entry_write(const struct store_track *track, struct buf *out, struct err *e);
 MUST_CHECK bool track_entry_info(struct span entry, struct store_track_info *out, struct err *e);
+/* The key of the view_i-th view, view_i below n_views. */
+MUST_CHECK bool track_entry_key(struct span entry, uint64_t row, uint32_t view_i, uint64_t *out,
+                                struct err *e);
 /* "" when the entry has no such view. */
 MUST_CHECK bool track_entry_augment(struct span entry, uint64_t key, char out[STORE_AUGMENT_BYTES],
                                     struct err *e);

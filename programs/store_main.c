@@ -1,0 +1,364 @@
+/*
+ * refrain-store: looks into a data set's tensors, checks them, lays them out anew, hands them on.
+ * Needs DIR only; the store says itself what it holds.
+ */
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "programs/store_bench.h"
+#include "programs/store_list.h"
+#include "store/compact.h"
+#include "store/export.h"
+#include "store/verify.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool as_json;
+
+#define JSON_OPTION                                                                                \
+    {                                                                                              \
+        "json", 'j', OPTION_FLAG, &as_json, NULL, "for machines"                                   \
+    }
+
+static const struct option json_options[] = {JSON_OPTION};
+
+/* ---------------------------------------------------------------- stat, ls */
+
+static bool run_stat(const struct args *args, struct err *e)
+{
+    struct store *s;
+    struct store_stat st;
+    if (!store_open(args->items[0], &s, e))
+        return false;
+    bool ok = store_stat(s, &st, e);
+    if (ok)
+        store_print_stat(&st, as_json, stdout);
+    store_close(s);
+    return ok;
+}
+
+static bool run_ls(const struct args *args, struct err *e)
+{
+    struct store *s;
+    if (!store_open(args->items[0], &s, e))
+        return false;
+    bool ok = store_print_list(s, as_json, stdout, e);
+    store_close(s);
+    return ok;
+}
+
+/* ---------------------------------------------------------------- get */
+
+static uint64_t get_clip, get_view;
+static const char *get_output;
+
+static const struct option get_options[] = {
+    JSON_OPTION,
+    {"clip", 'c', OPTION_U64, &get_clip, "N", "which clip of the track, from 0"},
+    {"view", 'v', OPTION_U64, &get_view, "N", "0 is the clip itself, 1.. its augmented positives"},
+    {"output", 'o', OPTION_STR, &get_output, "FILE.npy",
+     "write the values, dB as float32, (frames, mels)"},
+};
+
+static bool run_get(const struct args *args, struct err *e)
+{
+    struct store *s;
+    uint64_t row;
+    if (get_clip > 255 || get_view > 255)
+        return err_set(e, ERR_USAGE, "--clip %" PRIu64 " --view %" PRIu64 ": both end at 255",
+                       get_clip, get_view);
+    if (!store_open(args->items[0], &s, e))
+        return false;
+    bool ok = store_find_row(s, args->items[1], &row, e) &&
+              store_print_record(s, store_key(row, (uint32_t)get_clip, (uint32_t)get_view),
+                                 get_output, as_json, stdout, e);
+    store_close(s);
+    return ok;
+}
+
+/* ---------------------------------------------------------------- verify */
+
+enum { FINDINGS_SHOWN = 1000 };
+
+static bool verify_deep;
+
+static const struct option verify_options[] = {
+    JSON_OPTION,
+    {"deep", 'd', OPTION_FLAG, &verify_deep, NULL,
+     "decode every record too and check its error certificate"},
+};
+
+struct verify_output {
+    struct progress progress;
+    struct json *json; /* NULL: lines */
+    uint64_t n_shown;
+};
+
+static void show_damage(void *arg, const char *text)
+{
+    struct verify_output *o = arg;
+    if (o->n_shown++ >= FINDINGS_SHOWN)
+        return;
+    if (o->json)
+        json_str(o->json, NULL, text);
+    else
+        printf("%s\n", text);
+}
+
+static void show_progress(void *arg, uint64_t clips)
+{
+    struct verify_output *o = arg;
+    progress_update(&o->progress, clock_now_ns(), clips, "%s", "");
+}
+
+static bool run_verify(const struct args *args, struct err *e)
+{
+    struct json j;
+    struct verify_output o = {.json = as_json ? &j : NULL};
+    struct verify_report report;
+    const struct verify_listener listener = {show_damage, show_progress, &o};
+    progress_init(&o.progress, "verify", "clips", 0);
+    if (as_json) {
+        json_init(&j, stdout);
+        json_object(&j, NULL);
+        json_array(&j, "damage");
+    }
+    if (!store_verify(args->items[0], verify_deep, &listener, &report, e))
+        return false;
+    progress_finish(&o.progress, clock_now_ns());
+    if (as_json) {
+        json_end(&j);
+        json_u64(&j, "findings", report.n_damaged);
+        json_u64(&j, "clips", report.clips);
+        json_u64(&j, "tracks", report.tracks);
+        json_hex64(&j, "root", report.root);
+        json_end(&j);
+        json_finish(&j);
+    } else if (report.n_damaged == 0) {
+        printf("%" PRIu64 " clips of %" PRIu64 " tracks are whole, root %016" PRIx64 "\n",
+               report.clips, report.tracks, report.root);
+    }
+    if (report.n_damaged > 0)
+        return err_set(e, ERR_FATAL,
+                       "%s: %" PRIu64 " findings; move features.mdb away and run refrain extract "
+                       "again, or put a copy in its place",
+                       args->items[0], report.n_damaged);
+    return true;
+}
+
+/* ---------------------------------------------------------------- compact, export */
+
+static bool run_compact(const struct args *args, struct err *e)
+{
+    struct compact_report report;
+    if (!store_compact(args->items[0], &report, e))
+        return false;
+    if (as_json) {
+        struct json j;
+        json_init(&j, stdout);
+        json_object(&j, NULL);
+        json_u64(&j, "clips", report.clips);
+        json_u64(&j, "bytes_before", report.bytes_before);
+        json_u64(&j, "bytes_after", report.bytes_after);
+        json_hex64(&j, "root", report.root);
+        json_end(&j);
+        json_finish(&j);
+    } else {
+        printf("%" PRIu64 " clips in key order, %.1f MB before, %.1f MB now\n", report.clips,
+               (double)report.bytes_before / 1e6, (double)report.bytes_after / 1e6);
+    }
+    return true;
+}
+
+static const char *export_format = "npy", *export_dtype = "", *export_output;
+
+static const struct option export_options[] = {
+    JSON_OPTION,
+    {"format", 'f', OPTION_STR, &export_format, "NAME", "npy, the only one so far"},
+    {"dtype", 'd', OPTION_STR, &export_dtype, "u8|f32",
+     "8-bit levels (only from a u8 store, and its default) or dB as float32"},
+    {"output", 'o', OPTION_STR, &export_output, "FILE.npy",
+     "the array; FILE.json beside it says what each row is"},
+};
+
+static bool export_values_parse(struct store *s, enum export_values *out, struct err *e)
+{
+    struct store_stat st;
+    if (strcmp(export_format, "npy") != 0)
+        return err_set(e, ERR_USAGE, "--format %s: there is only npy", export_format);
+    if (!export_output)
+        return err_set(e, ERR_USAGE, "export needs -o FILE.npy");
+    if (!store_stat(s, &st, e))
+        return false;
+    if (strcmp(export_dtype, "f32") == 0 || (!export_dtype[0] && st.dtype != RECORD_U8))
+        *out = EXPORT_DB;
+    else if (st.dtype == RECORD_U8 && (!export_dtype[0] || strcmp(export_dtype, "u8") == 0))
+        *out = EXPORT_LEVELS;
+    else
+        return err_set(e, ERR_USAGE, "--dtype %s from a store of %s: say u8 (of u8) or f32",
+                       export_dtype, record_dtype_name(st.dtype));
+    return true;
+}
+
+static bool run_export(const struct args *args, struct err *e)
+{
+    struct store *s;
+    enum export_values values;
+    struct export_report report;
+    if (!store_open(args->items[0], &s, e))
+        return false;
+    bool ok = export_values_parse(s, &values, e) &&
+              store_export_npy(s, export_output, values, &report, e);
+    store_close(s);
+    if (!ok)
+        return false;
+    if (as_json) {
+        struct json j;
+        json_init(&j, stdout);
+        json_object(&j, NULL);
+        json_str(&j, "file", export_output);
+        json_u64(&j, "clips", report.clips);
+        json_u64(&j, "bytes", report.bytes);
+        json_end(&j);
+        json_finish(&j);
+    } else {
+        printf("%s: %" PRIu64 " clips, %.1f MB\n", export_output, report.clips,
+               (double)report.bytes / 1e6);
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- bench */
+
+static uint64_t bench_threads = 1;
+static double bench_seconds = 3;
+
+static const struct option bench_options[] = {
+    JSON_OPTION,
+    {"threads", 't', OPTION_U64, &bench_threads, "N", "readers, 1 if not said"},
+    {"seconds", 's', OPTION_F64, &bench_seconds, "S", "how long, 3 if not said"},
+};
+
+static bool run_bench(const struct args *args, struct err *e)
+{
+    struct store *s;
+    struct store_bench_result result;
+    if (bench_threads < 1 || bench_threads > STORE_BENCH_THREADS_MAX)
+        return err_set(e, ERR_USAGE, "--threads %" PRIu64 ": from 1 to %d", bench_threads,
+                       STORE_BENCH_THREADS_MAX);
+    if (!(bench_seconds > 0 && bench_seconds <= 3600))
+        return err_set(e, ERR_USAGE, "--seconds %g: above 0, at most 3600", bench_seconds);
+    if (!store_open(args->items[0], &s, e))
+        return false;
+    bool ok = store_bench(s, bench_threads, bench_seconds, &result, e);
+    store_close(s);
+    if (!ok)
+        return false;
+    if (as_json) {
+        struct json j;
+        json_init(&j, stdout);
+        json_object(&j, NULL);
+        json_f64(&j, "clips_per_s", result.clips_per_s);
+        json_u64(&j, "threads", bench_threads);
+        json_f64(&j, "seconds", result.seconds);
+        json_u64(&j, "clips", result.clips);
+        json_end(&j);
+        json_finish(&j);
+    } else {
+        printf("%.0f random clips/s decoded to float32 by %" PRIu64 " threads\n",
+               result.clips_per_s, bench_threads);
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- table */
+
+static const struct command commands[] = {
+    {.name = "stat",
+     .synopsis = "DIR [--json]",
+     .help = "Clips, tracks, bytes, error, and the root hash that names the content.",
+     .examples = "refrain store stat songs",
+     .options = json_options,
+     .n_options = ARRAY_LEN(json_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_stat},
+    {.name = "ls",
+     .synopsis = "DIR [--json]",
+     .help = "A line for every record: row, track, clip, view, start, bytes, error, augmentation.",
+     .examples = "refrain store ls songs | head",
+     .options = json_options,
+     .n_options = ARRAY_LEN(json_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_ls},
+    {.name = "get",
+     .synopsis = "DIR TRACK_ID|ROW [--clip N] [--view N] [-o FILE.npy] [--json]",
+     .help = "One record: what it is and, with -o, its values.",
+     .examples = "refrain store get songs TRIOREW128F424EAF0 -o clip.npy\n"
+                 "refrain store get songs 17 --view 1 --json    # how row 17 was augmented",
+     .options = get_options,
+     .n_options = ARRAY_LEN(get_options),
+     .min_args = 2,
+     .max_args = 2,
+     .run = run_get},
+    {.name = "verify",
+     .synopsis = "DIR [--deep] [--json]",
+     .help = "Check every checksum, the totals and the root.\n"
+             "Reads in a process of its own, so that a damaged file cannot take the tool down. "
+             "Exits 1 and lists what is damaged. Works while extract runs.",
+     .examples = "refrain store verify songs\n"
+                 "refrain store verify songs --deep    # decode everything too",
+     .options = verify_options,
+     .n_options = ARRAY_LEN(verify_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_verify},
+    {.name = "compact",
+     .synopsis = "DIR [--json]",
+     .help = "Lay the records out in key order, without free pages.\n"
+             "The result is the same file, byte for byte, whatever order the records came in. "
+             "Nothing else may have the store open.",
+     .examples = "refrain store compact songs",
+     .options = json_options,
+     .n_options = ARRAY_LEN(json_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_compact},
+    {.name = "export",
+     .synopsis = "DIR -o FILE.npy [--format npy] [--dtype u8|f32] [--json]",
+     .help = "All records as one NumPy array that maps into memory, with a JSON description.",
+     .examples = "refrain store export songs -o songs.npy\n"
+                 "refrain store export songs -o songs.npy --dtype f32    # dB, four times larger",
+     .options = export_options,
+     .n_options = ARRAY_LEN(export_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_export},
+    {.name = "bench",
+     .synopsis = "DIR [--threads N] [--seconds S] [--json]",
+     .help = "Random reads, decoded to float32, after a second that warms the cache.",
+     .examples = "refrain store bench songs --threads 2",
+     .options = bench_options,
+     .n_options = ARRAY_LEN(bench_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_bench},
+};
+
+static const struct program program = {
+    .name = "refrain-store",
+    .summary = "look into the tensors of a data set",
+    .description = "The tensors lie in DIR/features.mdb, an LMDB environment; docs/FORMAT.md says "
+                   "what each byte is.",
+    .commands = commands,
+    .n_commands = ARRAY_LEN(commands),
+};
+
+int main(int argc, char **argv)
+{
+    return program_main(&program, argc, argv);
+}

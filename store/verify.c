@@ -1,0 +1,341 @@
+#include "store/verify.h"
+
+#include "base/mem.h"
+#include "store/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What the child says, one write each: shorter than PIPE_BUF, so whole. */
+enum event_kind { EVENT_PROGRESS, EVENT_DAMAGE, EVENT_DONE };
+struct event {
+    uint32_t kind;
+    uint64_t clips, tracks, root;
+    char text[VERIFY_TEXT_BYTES];
+};
+
+enum { PROGRESS_CLIPS = 256 };
+
+/* ---------------------------------------------------------------- the child */
+
+struct check {
+    int out_fd;
+    bool deep;
+    struct store *store;
+    struct store_seat *seat;
+    struct store_recipe recipe;
+    struct totals totals; /* recomputed */
+    float *decoded;
+    size_t n_decoded_max;
+};
+
+static void say(struct check *c, enum event_kind kind, const char *text)
+{
+    struct event event = {.kind = (uint32_t)kind,
+                          .clips = c->totals.clips,
+                          .tracks = c->totals.tracks,
+                          .root = c->totals.root};
+    snprintf(event.text, sizeof event.text, "%s", text);
+    if (write(c->out_fd, &event, sizeof event) != (ssize_t)sizeof event)
+        _exit(1); /* nobody listens any more */
+}
+
+static void PRINTF_LIKE(2, 3) damage(struct check *c, const char *format, ...)
+{
+    char text[VERIFY_TEXT_BYTES];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    say(c, EVENT_DAMAGE, text);
+}
+
+static void damage_record(struct check *c, uint64_t key, const char *what)
+{
+    damage(c, "row %" PRIu64 ", clip %u, view %u: %s", store_key_row(key), store_key_clip(key),
+           store_key_view(key), what);
+}
+
+static bool padding_is_zero(MDB_val value, struct span record)
+{
+    const uint8_t *bytes = value.mv_data;
+    for (size_t i = record.len; i < value.mv_size; i++) {
+        if (bytes[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+static void check_decoded(struct check *c, uint64_t key, struct span record,
+                          const struct record_info *info)
+{
+    struct err e = {0};
+    size_t n = (size_t)info->n_frames * info->n_mels;
+    if (c->n_decoded_max < n) {
+        mem_free(c->decoded);
+        c->decoded = mem_alloc_aligned(n, sizeof *c->decoded);
+        c->n_decoded_max = n;
+    }
+    if (!record_decode(c->seat->decoder, record, c->decoded, n, &e)) {
+        damage_record(c, key, e.msg);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(c->decoded[i])) {
+            damage_record(c, key, "a value is not finite");
+            return;
+        }
+    }
+    /* Half a step, and what float32 may add near the ends of the grid. */
+    double allowed = info->dtype == RECORD_F32 ? 0 : (double)info->scale * 0.501 + 1e-3;
+    if ((double)info->max_err_db > allowed || info->rms_err_db > info->max_err_db)
+        damage_record(c, key, "its error certificate is larger than its dtype can be off by");
+}
+
+static void check_record(struct check *c, uint64_t key, MDB_val value)
+{
+    struct err e = {0};
+    struct record_info info;
+    struct span record = value_span(value);
+    if (!record_verify(record, &e) || !record_parse(record, &info, &e)) {
+        damage_record(c, key, e.msg);
+        return;
+    }
+    totals_add_record(&c->totals, key, record, &info);
+    if (info.dtype != c->recipe.dtype || info.spec_hash != c->recipe.spec_hash)
+        damage_record(c, key, "made by another recipe than the store's");
+    if (value.mv_size != value_padded_bytes(record.len, c->store->env.page_bytes) ||
+        !padding_is_zero(value, record))
+        damage_record(c, key, "padding is not what it should be");
+    if (c->deep)
+        check_decoded(c, key, record, &info);
+}
+
+static void check_clips(struct check *c)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val k, value;
+    uint64_t key = 0, before = 0, n = 0;
+    int rc = mdb_cursor_open(c->seat->txn, c->store->env.clip, &cursor);
+    for (; rc == MDB_SUCCESS; before = key, n++) {
+        rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT);
+        if (rc != MDB_SUCCESS)
+            break;
+        memcpy(&key, k.mv_data, sizeof key);
+        if (n > 0 && key <= before) {
+            damage(c, "the tree is damaged: key %" PRIu64 " after key %" PRIu64, key, before);
+            break;
+        }
+        check_record(c, key, value);
+        if (n % PROGRESS_CLIPS == 0)
+            say(c, EVENT_PROGRESS, "");
+    }
+    if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND)
+        damage(c, "the tree is damaged after key %" PRIu64 ": %s", before, mdb_strerror(rc));
+    if (cursor)
+        mdb_cursor_close(cursor);
+}
+
+/* *n_views grows by the views of this track that are there. */
+static void check_track(struct check *c, uint64_t row, struct span entry, uint64_t *n_views)
+{
+    struct err e = {0};
+    struct store_track_info info;
+    uint64_t key;
+    if (!track_entry_info(entry, &info, &e)) {
+        damage(c, "row %" PRIu64 ": %s", row, e.msg);
+        return;
+    }
+    totals_add_track(&c->totals, row, entry);
+    for (uint32_t i = 0; i < info.n_views; i++) {
+        MDB_val k = {sizeof key, &key}, value;
+        if (!track_entry_key(entry, row, i, &key, &e)) {
+            damage(c, "row %" PRIu64 ": %s", row, e.msg);
+            return;
+        }
+        int rc = mdb_get(c->seat->txn, c->store->env.clip, &k, &value);
+        if (rc == MDB_SUCCESS)
+            ++*n_views;
+        else
+            damage_record(c, key, "listed with its track but not there");
+    }
+}
+
+static void check_tracks(struct check *c)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val k, value;
+    uint64_t row = 0, before = 0, n = 0, n_views = 0;
+    int rc = mdb_cursor_open(c->seat->txn, c->store->env.track, &cursor);
+    for (; rc == MDB_SUCCESS; before = row, n++) {
+        rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT);
+        if (rc != MDB_SUCCESS)
+            break;
+        memcpy(&row, k.mv_data, sizeof row);
+        if (n > 0 && row <= before) {
+            damage(c, "the track tree is damaged: row %" PRIu64 " after %" PRIu64, row, before);
+            break;
+        }
+        check_track(c, row, (struct span){value.mv_data, value.mv_size}, &n_views);
+    }
+    if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND)
+        damage(c, "the track tree is damaged after row %" PRIu64 ": %s", before, mdb_strerror(rc));
+    if (cursor)
+        mdb_cursor_close(cursor);
+    if (n_views != c->totals.clips)
+        damage(c, "%" PRIu64 " good records, %" PRIu64 " listed with tracks", c->totals.clips,
+               n_views);
+}
+
+static void check_total(struct check *c, const char *name, uint64_t stored, uint64_t found)
+{
+    if (stored != found)
+        damage(c,
+               "%s: the store says %" PRIu64 " (%016" PRIx64 "), its records give %" PRIu64
+               " (%016" PRIx64 ")",
+               name, stored, stored, found, found);
+}
+
+static void check_all(struct check *c, const char *dataset_dir)
+{
+    struct err e = {0};
+    struct totals stored;
+    if (!store_open(dataset_dir, &c->store, &e) || !store_enter(c->store, &c->seat, &e) ||
+        !meta_get_recipe(&c->store->env, c->seat->txn, &c->recipe, &e) ||
+        !meta_get_totals(&c->store->env, c->seat->txn, &stored, &e)) {
+        damage(c, "%s", e.msg);
+        return;
+    }
+    check_clips(c);
+    check_tracks(c);
+    check_total(c, "records", stored.clips, c->totals.clips);
+    check_total(c, "tracks", stored.tracks, c->totals.tracks);
+    check_total(c, "payload bytes", stored.payload_bytes, c->totals.payload_bytes);
+    check_total(c, "root", stored.root, c->totals.root);
+    check_total(c, "track root", stored.track_root, c->totals.track_root);
+    check_total(c, "squared error", stored.square_err_q20, c->totals.square_err_q20);
+}
+
+static void child_run(const char *dataset_dir, bool deep, int out_fd)
+{
+    struct check c = {.out_fd = out_fd, .deep = deep};
+    const struct rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null_fd >= 0)
+        dup2(null_fd, STDERR_FILENO); /* LMDB prints its assertions; the parent says it better */
+    check_all(&c, dataset_dir);
+    say(&c, EVENT_DONE, "");
+    _exit(0);
+}
+
+/* ---------------------------------------------------------------- the parent */
+
+static void heard(const struct event *event, const struct verify_listener *listener,
+                  struct verify_report *report, bool *done)
+{
+    report->clips = event->clips;
+    report->tracks = event->tracks;
+    report->root = event->root;
+    if (event->kind == EVENT_DAMAGE) {
+        report->n_damaged++;
+        if (listener->damage)
+            listener->damage(listener->arg, event->text);
+    } else if (event->kind == EVENT_DONE) {
+        *done = true;
+    } else if (listener->progress) {
+        listener->progress(listener->arg, event->clips);
+    }
+}
+
+/* Reads events until the child is silent for good. False when it stalled. */
+static bool listen_to_child(int fd, const struct verify_listener *listener,
+                            struct verify_report *report, bool *done)
+{
+    struct event event;
+    size_t have = 0;
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int ready = poll(&p, 1, VERIFY_STALL_MS);
+        if (ready == 0)
+            return false;
+        ssize_t n = ready < 0 ? -1 : read(fd, (uint8_t *)&event + have, sizeof event - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return true;
+        have += (size_t)n;
+        if (have == sizeof event) {
+            event.text[sizeof event.text - 1] = '\0';
+            heard(&event, listener, report, done);
+            have = 0;
+        }
+    }
+}
+
+static void report_death(int status, const struct verify_listener *listener,
+                         struct verify_report *report)
+{
+    char text[VERIFY_TEXT_BYTES];
+    if (WIFSIGNALED(status))
+        snprintf(text, sizeof text,
+                 "reading the file ended with signal %d (%s) after %" PRIu64
+                 " good records: its tree is damaged",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)), report->clips);
+    else
+        snprintf(text, sizeof text,
+                 "reading the file ended with exit code %d after %" PRIu64
+                 " good records: its tree is damaged",
+                 WEXITSTATUS(status), report->clips);
+    report->n_damaged++;
+    if (listener->damage)
+        listener->damage(listener->arg, text);
+}
+
+bool store_verify(const char *dataset_dir, bool deep, const struct verify_listener *listener,
+                  struct verify_report *out, struct err *e)
+{
+    static const struct verify_listener nobody;
+    struct verify_report report = {0};
+    int pipe_fds[2], status = 0;
+    bool done = false;
+    if (!listener)
+        listener = &nobody;
+    if (pipe2(pipe_fds, O_CLOEXEC) != 0)
+        return err_set_errno(e, ERR_FATAL, errno, "cannot make a pipe");
+    pid_t child = fork();
+    if (child < 0) {
+        close(pipe_fds[0]);
+        close(pipe_fds[1]);
+        return err_set_errno(e, ERR_FATAL, errno, "cannot start a process to verify in");
+    }
+    if (child == 0) {
+        close(pipe_fds[0]);
+        child_run(dataset_dir, deep, pipe_fds[1]);
+    }
+    close(pipe_fds[1]);
+    bool moved = listen_to_child(pipe_fds[0], listener, &report, &done);
+    close(pipe_fds[0]);
+    if (!moved)
+        kill(child, SIGKILL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (!moved)
+        return err_set(e, ERR_FATAL,
+                       "verifying %s made no progress for %d s after %" PRIu64 " records",
+                       dataset_dir, VERIFY_STALL_MS / 1000, report.clips);
+    if (!done)
+        report_death(status, listener, &report);
+    *out = report;
+    return true;
+}

@@ -11,9 +11,9 @@
 
 enum { THREADS = 1, RNG_TEST = 99 };
 
-/* Central differences with h = 2^-18 in float64: truncation is far below 1e-9, rounding about 1e-10;
- * the gradient itself is stored in float32, 6e-8. So small a step also makes it unlikely that a
- * ReLU or a maximum changes sides between the two points. */
+/* Central differences with h = 2^-18 in float64: truncation is far below 1e-9, rounding about
+ * 1e-10; the gradient itself is stored in float32, 6e-8. So small a step also makes it unlikely
+ * that a ReLU or a maximum changes sides between the two points. */
 #define FD_STEP 0x1p-18f
 #define FD_TOLERANCE 5e-7
 

@@ -1,0 +1,286 @@
+/*
+ * Whole runs on small synthetic stores: learning, determinism, exact resumption, refusals.
+ */
+#include "base/file.h"
+#include "tests/test.h"
+#include "tests/unit/train/synth.h"
+#include "train/trainer.h"
+
+enum { FRAMES = 48, MELS = 32, SPEC = 0x5eed };
+
+static char dir[256];
+
+static struct train_params params(const char *name)
+{
+    return (struct train_params){
+        .dir = dir,
+        .name = name,
+        .seed = 1,
+        .threads = 1,
+        .epochs = 2,
+        .batch = 8,
+        .learning_rate = 1e-3,
+        .weight_decay = 1e-4,
+        .margin = 1.0,
+        .validation_share = 0.3,
+        .dropout = 0.1,
+        .checkpoint_ns = UINT64_MAX,
+    };
+}
+
+static uint64_t stop_after; /* asked for once this many steps were taken */
+
+static bool stop_soon(void)
+{
+    return stop_after == 0 || --stop_after == 0;
+}
+
+static bool same_files(const char *a, const char *b, const char *file)
+{
+    struct buf x, y;
+    struct err e = {0};
+    char path[PATH_BYTES];
+    buf_init(&x, 1 << 30);
+    buf_init(&y, 1 << 30);
+    snprintf(path, sizeof path, "%s/models/%s/%s", dir, a, file);
+    bool ok = file_read_all(path, &x, &e);
+    snprintf(path, sizeof path, "%s/models/%s/%s", dir, b, file);
+    ok = ok && file_read_all(path, &y, &e);
+    CHECK_OK(ok, &e);
+    bool same = ok && x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+    buf_release(&x);
+    buf_release(&y);
+    return same;
+}
+
+static void test_same_seed_same_bits(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params a = params("same-a"), b = params("same-b"), c = params("other");
+    c.seed = 2;
+    CHECK_OK(train_run(&a, &r, &e), &e);
+    CHECK_OK(train_run(&b, &r, &e), &e);
+    CHECK_OK(train_run(&c, &r, &e), &e);
+    CHECK(same_files("same-a", "same-b", "best.safetensors"));
+    CHECK(!same_files("same-a", "other", "best.safetensors"));
+}
+
+/* 20 steps in one go, and in three pieces that end within epochs: the same model, bit for bit. The
+ * last checkpoint has the time in it, so the models (best) are compared, and one more epoch of each
+ * after them. */
+static void test_resume_is_exact(void)
+{
+    struct train_result whole, part;
+    struct err e = {0};
+    struct train_params p = params("whole");
+    p.steps_per_epoch = 5;
+    p.epochs = 4;
+    CHECK_OK(train_run(&p, &whole, &e), &e);
+    CHECK_U64(whole.steps, 20);
+    struct train_params q = p;
+    q.name = "pieces";
+    q.stop = stop_soon;
+    stop_after = 7;
+    CHECK_OK(train_run(&q, &part, &e), &e);
+    CHECK(part.stopped);
+    CHECK_U64(part.steps, 7);
+    q.resume = true;
+    stop_after = 6;
+    CHECK_OK(train_run(&q, &part, &e), &e);
+    CHECK_U64(part.steps, 13);
+    q.stop = NULL;
+    CHECK_OK(train_run(&q, &part, &e), &e);
+    CHECK(!part.stopped);
+    CHECK_U64(part.steps, 20);
+    CHECK(part.best_val_loss == whole.best_val_loss);
+    CHECK(same_files("whole", "pieces", "best.safetensors"));
+    p.resume = q.resume = true;
+    p.epochs = q.epochs = 6;
+    CHECK_OK(train_run(&p, &whole, &e), &e);
+    CHECK_OK(train_run(&q, &part, &e), &e);
+    CHECK_U64(whole.steps, 30);
+    CHECK(part.best_val_loss == whole.best_val_loss);
+    CHECK(same_files("whole", "pieces", "best.safetensors"));
+}
+
+static void check_refused(const struct train_params *p, const char *part_of_message)
+{
+    struct train_result r;
+    struct err e = {0};
+    CHECK(!train_run(p, &r, &e));
+    if (strstr(e.msg, part_of_message) == NULL) {
+        test_fail(__FILE__, __LINE__, part_of_message);
+        printf("#   got \"%s\"\n", e.msg);
+    }
+}
+
+static void test_resume_refuses_another_run(void)
+{
+    struct train_params p = params("whole");
+    p.steps_per_epoch = 5;
+    p.resume = true;
+    p.margin = 0.5;
+    check_refused(&p, "margin");
+    p.margin = 1.0;
+    p.seed = 9;
+    check_refused(&p, "seed");
+    p.seed = 1;
+    p.learning_rate = 0.5;
+    check_refused(&p, "learning_rate");
+    p = params("nothing-here");
+    p.resume = true;
+    check_refused(&p, "last.safetensors");
+}
+
+static void test_resume_refuses_another_store(void)
+{
+    struct err e = {0};
+    struct train_result r;
+    struct train_params p = params("grown");
+    p.dir = dir;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    struct synth_params more = {.seed = 3,
+                                .first_row = 1000,
+                                .n_tracks = 1,
+                                .n_frames = FRAMES,
+                                .n_mels = MELS,
+                                .n_views = 2,
+                                .dtype = RECORD_U8,
+                                .spec_hash = SPEC};
+    CHECK_OK(synth_store(dir, &more, &e), &e);
+    p.resume = true;
+    check_refused(&p, "store_root");
+}
+
+static void test_learns(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params p = params("learns");
+    p.epochs = 30;
+    p.threads = 2;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    printf("# validation %.4f after epoch %llu, baseline %.4f\n", r.best_val_loss,
+           (unsigned long long)r.best_epoch, r.baseline_loss);
+    CHECK(r.best_val_loss < 0.6 * r.baseline_loss);
+    CHECK(!r.collapsed);
+}
+
+/* ---------------------------------------------------------------- data that cannot be trained on
+ */
+
+struct small_store {
+    char saved[256];
+};
+
+static void enter(struct small_store *s, const struct synth_params *p)
+{
+    struct err e = {0};
+    memcpy(s->saved, dir, sizeof dir);
+    synth_dir(dir);
+    if (p->n_tracks > 0)
+        CHECK_OK(synth_store(dir, p, &e), &e);
+}
+
+static void leave(struct small_store *s)
+{
+    synth_remove(dir);
+    memcpy(dir, s->saved, sizeof dir);
+}
+
+static void test_too_few_tracks(void)
+{
+    struct small_store s;
+    struct synth_params sp = {1, 0, 9, FRAMES, MELS, 2, RECORD_U8, SPEC};
+    enter(&s, &sp);
+    struct train_params p = params("small");
+    check_refused(&p, "fewer than a batch of 8");
+    leave(&s);
+}
+
+static void test_no_positives(void)
+{
+    struct small_store s;
+    struct synth_params sp = {1, 0, 40, FRAMES, MELS, 1, RECORD_U8, SPEC};
+    enter(&s, &sp);
+    struct train_params p = params("single");
+    check_refused(&p, "augment.positives");
+    leave(&s);
+}
+
+static void test_no_store(void)
+{
+    struct small_store s;
+    struct synth_params none = {0};
+    enter(&s, &none);
+    struct train_params p = params("none");
+    struct train_result r;
+    struct err e = {0};
+    CHECK(!train_run(&p, &r, &e));
+    CHECK(e.msg[0] != '\0');
+    leave(&s);
+}
+
+static void test_bad_names(void)
+{
+    struct train_params p = params("../up");
+    check_refused(&p, "model name");
+    p.name = "";
+    check_refused(&p, "model name");
+    p.name = ".hidden";
+    check_refused(&p, "model name");
+}
+
+static void test_groups(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params p = params("groups");
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/truth.csv", dir);
+    CHECK(synth_groups(path, 60));
+    p.groups_path = path;
+    p.epochs = 1;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    /* works of two tracks are never cut */
+    CHECK(r.n_train_groups + r.n_validation_groups < r.n_train_tracks + r.n_validation_tracks);
+    p.groups_path = "/nonexistent/truth.csv";
+    check_refused(&p, "/nonexistent/truth.csv");
+}
+
+static void test_collapse_is_noticed(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params p = params("collapsed");
+    p.learning_rate = 1e-12;
+    p.epochs = 1;
+    p.margin = 4.0;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK(!r.collapsed); /* untrained vectors differ */
+}
+
+int main(void)
+{
+    struct err e = {0};
+    synth_dir(dir);
+    struct synth_params sp = {1, 0, 60, FRAMES, MELS, 2, RECORD_U8, SPEC};
+    if (!synth_store(dir, &sp, &e)) {
+        printf("Bail out! %s\n", e.msg);
+        return 1;
+    }
+    RUN(test_same_seed_same_bits);
+    RUN(test_resume_is_exact);
+    RUN(test_resume_refuses_another_run);
+    RUN(test_learns);
+    RUN(test_groups);
+    RUN(test_collapse_is_noticed);
+    RUN(test_too_few_tracks);
+    RUN(test_no_positives);
+    RUN(test_no_store);
+    RUN(test_bad_names);
+    RUN(test_resume_refuses_another_store);
+    synth_remove(dir);
+    return test_done();
+}

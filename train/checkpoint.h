@@ -1,0 +1,70 @@
+/*
+ * A model on disk: one safetensors file with the network's tensors under PyTorch's names,
+ * `input.mean` and `input.std` (dB, one a mel band), and in __metadata__ all that decides what the
+ * numbers mean. A checkpoint to go on from (last.safetensors) also holds Adam's moments
+ * (adam.m.NAME, adam.v.NAME), `history` (one row an epoch) and the counters; best.safetensors is
+ * the model alone. Written atomically: after a crash the old file or the new one is there.
+ */
+#ifndef REFRAIN_CHECKPOINT_H
+#define REFRAIN_CHECKPOINT_H
+
+#include "base/file.h"
+#include "train/history.h"
+#include "train/model.h"
+#include "train/norm.h"
+#include "train/optim.h"
+#include "train/safetensors.h"
+
+/* What a model was trained on and how. Two runs with equal recipes and threads give equal bits. */
+struct recipe {
+    struct model_spec model;
+    uint64_t spec_hash; /* of the features */
+    uint64_t root;      /* of the store */
+    uint64_t seed, batch, steps_per_epoch, threads;
+    double learning_rate, weight_decay, margin, validation_share;
+    char groups_path[1024]; /* "" : split by track */
+    uint64_t groups_hash;
+    uint64_t n_train_clips, n_validation_clips;
+};
+
+/* Where training stands. Sums are over the steps of the epoch that is not finished. */
+struct position {
+    uint64_t epoch, step;
+    double loss_sum, active_sum, positive_sum, negative_sum;
+    double best_loss; /* validation; INFINITY before the first */
+    uint64_t best_epoch;
+    double seconds; /* trained so far, over all runs */
+};
+
+struct checkpoint {
+    struct recipe *recipe;
+    struct position *position; /* NULL: the model alone */
+    struct history *history;   /* as position */
+    struct adam *adam;         /* as position */
+    struct params *params;
+    struct norm *norm;
+};
+
+MUST_CHECK bool checkpoint_write(const struct checkpoint *c, const char *path, struct err *e);
+
+/* An open file: first its recipe, so that the network can be built, then the rest. */
+struct checkpoint_file {
+    char path[PATH_BYTES];
+    struct buf bytes;
+    struct safetensors *tensors;
+};
+MUST_CHECK bool checkpoint_open(const char *path, struct checkpoint_file *out,
+                                struct recipe *recipe, struct err *e);
+void checkpoint_close(struct checkpoint_file *f); /* safe on {0}, may run twice */
+
+/* Fills params and norm, and where they are not NULL position, history and adam. A missing tensor,
+ * another shape and a value that is not finite are errors that name it; nothing in `into` is to be
+ * used then. */
+MUST_CHECK bool checkpoint_read(const struct checkpoint_file *f, const struct checkpoint *into,
+                                struct err *e);
+
+/* ERR_USAGE with the first difference, unless going on from `saved` under `now` gives what an
+ * undisturbed run gives. */
+MUST_CHECK bool recipe_same(const struct recipe *saved, const struct recipe *now, struct err *e);
+
+#endif

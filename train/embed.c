@@ -1,0 +1,141 @@
+#include "train/embed.h"
+
+#include "base/mem.h"
+#include "train/loss.h"
+#include "train/model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { BASELINE_BATCH = 16, LANES = 8 };
+
+void embedder_init(struct embedder *m, struct store *store, struct net *net,
+                   const struct norm *norm, uint32_t n_frames, uint32_t n_mels, size_t n_pictures)
+{
+    size_t floats = n_pictures * n_frames * n_mels;
+    *m = (struct embedder){.store = store,
+                           .net = net,
+                           .norm = norm,
+                           .n_frames = n_frames,
+                           .n_mels = n_mels,
+                           .n_pictures = n_pictures,
+                           .pictures = mem_alloc_aligned(floats, sizeof(float)),
+                           .rows = mem_alloc(n_pictures * EMBEDDING_DIM, sizeof(double))};
+    memset(m->pictures, 0, floats * sizeof(float));
+}
+
+void embedder_release(struct embedder *m)
+{
+    mem_free(m->pictures);
+    mem_free(m->rows);
+    *m = (struct embedder){0};
+}
+
+/* The last batch is filled up with what the buffer held before; those rows are not used. */
+bool embed_keys(struct embedder *m, const uint64_t *keys, size_t n, float *out, struct err *e)
+{
+    size_t bad;
+    for (size_t done = 0; done < n;) {
+        size_t now = size_min(m->n_pictures, n - done);
+        if (!store_read_batch(m->store, keys + done, now, m->n_frames, m->n_mels, m->pictures, e))
+            return false;
+        if (!norm_apply(m->norm, m->pictures, now, m->n_frames, &bad))
+            return err_set(e, ERR_PERM,
+                           "row %" PRIu64
+                           ", clip %u, view %u has a value that is not a finite number",
+                           store_key_row(keys[done + bad]), store_key_clip(keys[done + bad]),
+                           store_key_view(keys[done + bad]));
+        if (!net_forward(m->net, m->pictures, NET_EVAL, 0, e))
+            return false;
+        net_output(m->net, m->rows);
+        for (size_t i = 0; i < now * EMBEDDING_DIM; i++)
+            out[done * EMBEDDING_DIM + i] = (float)m->rows[i];
+        done += now;
+    }
+    return true;
+}
+
+const char *baseline_name(enum baseline b)
+{
+    static const char *const names[BASELINES] = {"mel", "mel_mean"};
+    assert(b < BASELINES);
+    return names[b];
+}
+
+size_t baseline_dim(enum baseline b, uint32_t n_frames, uint32_t n_mels)
+{
+    return b == BASELINE_MEL ? (size_t)n_frames * n_mels : n_mels;
+}
+
+static void scale_to_unit(float *x, size_t dim)
+{
+    double squares = 0.0;
+    for (size_t i = 0; i < dim; i++)
+        squares += (double)x[i] * (double)x[i];
+    float inverse = (float)(1.0 / fmax(sqrt(squares), 1e-12));
+    for (size_t i = 0; i < dim; i++)
+        x[i] *= inverse;
+}
+
+void baseline_vector(enum baseline b, const float *picture, uint32_t n_frames, uint32_t n_mels,
+                     float *out)
+{
+    size_t count = (size_t)n_frames * n_mels;
+    double sum = 0.0, squares = 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)picture[i];
+    double mean = sum / (double)count;
+    for (size_t i = 0; i < count; i++)
+        squares += ((double)picture[i] - mean) * ((double)picture[i] - mean);
+    double deviation = fmax(sqrt(squares / (double)count), 1e-12);
+    if (b == BASELINE_MEL) {
+        for (size_t i = 0; i < count; i++)
+            out[i] = (float)(((double)picture[i] - mean) / deviation);
+    } else {
+        for (size_t m = 0; m < n_mels; m++) {
+            double band = 0.0;
+            for (size_t f = 0; f < n_frames; f++)
+                band += ((double)picture[f * n_mels + m] - mean) / deviation;
+            out[m] = (float)(band / n_frames);
+        }
+    }
+    scale_to_unit(out, baseline_dim(b, n_frames, n_mels));
+}
+
+bool baseline_keys(struct store *store, enum baseline b, const uint64_t *keys, size_t n,
+                   uint32_t n_frames, uint32_t n_mels, float *out, struct err *e)
+{
+    size_t picture = (size_t)n_frames * n_mels, dim = baseline_dim(b, n_frames, n_mels);
+    float *pictures = mem_alloc(BASELINE_BATCH * picture, sizeof *pictures);
+    bool ok = true;
+    for (size_t done = 0; ok && done < n;) {
+        size_t now = size_min(BASELINE_BATCH, n - done);
+        ok = store_read_batch(store, keys + done, now, n_frames, n_mels, pictures, e);
+        for (size_t i = 0; ok && i < now; i++)
+            baseline_vector(b, pictures + i * picture, n_frames, n_mels, out + (done + i) * dim);
+        done += now;
+    }
+    mem_free(pictures);
+    return ok;
+}
+
+/* Eight float64 lanes in a fixed order: fast without being free to reassociate. */
+double vector_distance(const float *x, const float *y, size_t dim)
+{
+    double lanes[LANES] = {0}, total = 0.0;
+    size_t i = 0;
+    for (; i + LANES <= dim; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            double diff = (double)x[i + k] - (double)y[i + k] + TRIPLET_EPSILON;
+            lanes[k] += diff * diff;
+        }
+    }
+    for (; i < dim; i++) {
+        double diff = (double)x[i] - (double)y[i] + TRIPLET_EPSILON;
+        lanes[0] += diff * diff;
+    }
+    for (size_t k = 0; k < LANES; k++)
+        total += lanes[k];
+    return sqrt(total);
+}

@@ -1,0 +1,50 @@
+/*
+ * Vectors of clips: the network's embedding, and the baselines that use no network. All are read
+ * from the store in batches of a fixed size, so that memory does not depend on how many are asked
+ * for beyond the result itself.
+ */
+#ifndef REFRAIN_EMBED_H
+#define REFRAIN_EMBED_H
+
+#include "train/net.h"
+#include "train/norm.h"
+
+struct embedder {
+    struct store *store;     /* borrowed */
+    struct net *net;         /* borrowed; its input is (n_pictures, n_frames, n_mels, 1) */
+    const struct norm *norm; /* borrowed */
+    uint32_t n_frames, n_mels;
+    size_t n_pictures;
+    float *pictures; /* owned */
+    double *rows;    /* owned: (n_pictures, EMBEDDING_DIM) */
+};
+
+void embedder_init(struct embedder *m, struct store *store, struct net *net,
+                   const struct norm *norm, uint32_t n_frames, uint32_t n_mels, size_t n_pictures);
+void embedder_release(struct embedder *m); /* safe on {0}, may run twice */
+
+/* out: (n, EMBEDDING_DIM), of unit length. The network runs with its running statistics. */
+MUST_CHECK bool embed_keys(struct embedder *m, const uint64_t *keys, size_t n, float *out,
+                           struct err *e);
+
+enum baseline {
+    BASELINE_MEL,      /* the whole picture: what a learnt embedding has to beat */
+    BASELINE_MEL_MEAN, /* its average over time: one value a band */
+    BASELINES,
+};
+const char *baseline_name(enum baseline b); /* "mel" */
+size_t baseline_dim(enum baseline b, uint32_t n_frames, uint32_t n_mels);
+
+/* One picture (dB) to its vector: standardised over the clip (mean 0, deviation 1), for MEL_MEAN
+ * averaged over time after that, then of unit length. A constant picture gives zeros. */
+void baseline_vector(enum baseline b, const float *picture, uint32_t n_frames, uint32_t n_mels,
+                     float *out);
+
+/* out: (n, baseline_dim). */
+MUST_CHECK bool baseline_keys(struct store *store, enum baseline b, const uint64_t *keys, size_t n,
+                              uint32_t n_frames, uint32_t n_mels, float *out, struct err *e);
+
+/* As triplet_distance: | x - y + eps |. */
+double vector_distance(const float *x, const float *y, size_t dim);
+
+#endif

@@ -1,0 +1,60 @@
+#include "train/sampler.h"
+
+#include "base/hash.h"
+#include "base/rng.h"
+#include "train/order.h"
+
+enum { REDRAWS_MAX = 32 };
+
+/* Drawn until the group differs; after 32 draws (a side with one dominant group) the next clip of
+ * another group in order is taken, which exists. */
+static uint64_t draw_negative(const struct split_side *side, struct rng *r, uint64_t group)
+{
+    uint64_t i = 0;
+    for (int tries = 0; tries < REDRAWS_MAX; tries++) {
+        i = rng_below(r, side->n_clips);
+        if (side->clips[i].group != group)
+            return i;
+    }
+    for (size_t n = 0; n < side->n_clips; n++) {
+        i = (i + 1) % side->n_clips;
+        if (side->clips[i].group != group)
+            break;
+    }
+    return i;
+}
+
+void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, struct triplet *out)
+{
+    const struct split_side *side = s->side;
+    assert(side->n_groups >= 2);
+    uint64_t seed = hash_mix64(s->seed ^ (uint64_t)s->purpose << 32);
+    uint64_t anchor_i = order_at(seed, cycle, side->n_clips, index);
+    const struct clip_entry *anchor = &side->clips[anchor_i];
+    struct rng r;
+    rng_init(&r, seed ^ hash_mix64(cycle), (uint32_t)s->purpose, index);
+    uint64_t view = 1 + rng_below(&r, anchor->n_views - 1);
+    uint64_t negative_i = draw_negative(side, &r, anchor->group);
+    *out = (struct triplet){
+        .anchor = s->keys[anchor->first],
+        .positive = s->keys[anchor->first + view],
+        .negative = s->keys[side->clips[negative_i].first],
+        .anchor_i = (uint32_t)anchor_i,
+        .negative_i = (uint32_t)negative_i,
+    };
+}
+
+void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
+                  size_t n, uint64_t *keys)
+{
+    uint64_t n_clips = s->side->n_clips;
+    uint64_t cycles_per_epoch = (steps_per_epoch * n + n_clips - 1) / n_clips;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t position = step * n + i;
+        struct triplet t;
+        sampler_triplet(s, epoch * cycles_per_epoch + position / n_clips, position % n_clips, &t);
+        keys[i] = t.anchor;
+        keys[n + i] = t.positive;
+        keys[2 * n + i] = t.negative;
+    }
+}

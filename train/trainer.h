@@ -1,0 +1,50 @@
+/*
+ * A training run: snapshot, split, loader, network, loss, optimizer, validation, checkpoints.
+ * The model lies in DIR/models/NAME: best.safetensors, last.safetensors, metrics.csv, curves.svg.
+ *
+ * The result is a function of the store, the parameters and the number of threads, bit for bit,
+ * also when the run is interrupted anywhere and resumed.
+ */
+#ifndef REFRAIN_TRAINER_H
+#define REFRAIN_TRAINER_H
+
+#include "train/net.h"
+
+#include <stdio.h>
+
+struct train_params {
+    const char *dir;         /* the data set */
+    const char *name;        /* of the model: letters, digits, '-', '_', '.' */
+    const char *groups_path; /* NULL: split by track */
+    uint64_t seed;
+    uint32_t threads; /* 0: one a core */
+    uint64_t epochs, batch, steps_per_epoch /* 0: all clips */, patience /* 0: never */;
+    double learning_rate, weight_decay, margin, validation_share, dropout;
+    bool resume;
+    uint64_t checkpoint_ns;        /* last.safetensors at the latest after this time */
+    bool (*stop)(void);            /* asked after every step; NULL: never */
+    const struct backend *backend; /* NULL: backend_dnn */
+};
+
+struct train_result {
+    uint64_t epochs, steps; /* done, resumed ones included */
+    double best_val_loss, baseline_loss;
+    uint64_t best_epoch;
+    uint64_t n_train_tracks, n_validation_tracks, n_triplets, n_val_triplets;
+    uint64_t n_train_groups, n_validation_groups;
+    double clips_per_s, loader_wait; /* of this run's steps; wait as a share of their time */
+    double seconds;
+    uint64_t peak_rss_bytes;
+    uint32_t threads;
+    bool stopped;   /* by request: not finished */
+    bool collapsed; /* all vectors were nearly equal at the last validation */
+    char kernels[NET_KERNELS_BYTES];
+    char model_dir[4096];
+};
+
+/* Errors: ERR_USAGE for parameters and checkpoints that do not fit, ERR_PERM for data that cannot
+ * be trained on, ERR_FATAL for disks. The last good checkpoint stays in every case. */
+MUST_CHECK bool train_run(const struct train_params *params, struct train_result *out,
+                          struct err *e);
+
+#endif

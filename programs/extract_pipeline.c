@@ -52,10 +52,9 @@ struct stage {
     struct extract_job **free_jobs; /* n_free of n_jobs */
     size_t n_jobs, n_free, todo_cap;
 
-    struct spool_item *listed; /* [next_listed, n_listed) are not looked at yet */
+    struct spool_item *listed; /* the last listing; [next_listed, n_listed) wait to be claimed */
     size_t n_listed, next_listed, list_max;
     uint64_t next_scan_ns;
-    bool scan_found; /* the last listing had something new */
 
     uint64_t *claims; /* rows that are in work or put but not committed */
     size_t n_claims;
@@ -322,16 +321,18 @@ static bool finish_job(struct stage *s, struct extract_job *job, struct err *e)
 
 /* ---------------------------------------------------------------- new jobs */
 
-/* Lists the spool anew. Everything listed may be claimed already: then there is nothing to do. */
+/* Lists the spool anew. Claimed items are left out here and now: later, when a claim is dropped,
+ * its file is gone as well. */
 static bool scan(struct stage *s, struct err *e)
 {
-    if (!spool_list(s->spool, s->listed, s->list_max, &s->n_listed, e))
+    size_t n = 0;
+    if (!spool_list(s->spool, s->listed, s->list_max, &n, e))
         return false;
-    s->next_listed = 0;
-    s->scan_found = false;
-    for (size_t i = 0; i < s->n_listed && !s->scan_found; i++)
-        s->scan_found = !is_claimed(s, s->listed[i].row);
-    s->next_scan_ns = clock_now_ns() + (s->scan_found ? 0 : POLL_NS);
+    s->n_listed = s->next_listed = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!is_claimed(s, s->listed[i].row))
+            s->listed[s->n_listed++] = s->listed[i];
+    s->next_scan_ns = clock_now_ns() + (s->n_listed > 0 ? 0 : POLL_NS);
     return true;
 }
 
@@ -368,7 +369,7 @@ static bool give_work(struct stage *s, struct err *e)
                 return true;
             if (!scan(s, e))
                 return false;
-            if (!s->scan_found)
+            if (s->n_listed == 0)
                 return true;
         }
         if (!claim(s, &s->listed[s->next_listed++], e))
@@ -412,7 +413,7 @@ static bool is_finished(const struct stage *s)
         return false;
     if (program_stop_requested())
         return true;
-    return !s->watch && s->next_listed == s->n_listed && !s->scan_found;
+    return !s->watch && s->n_listed == 0;
 }
 
 static bool run_loop(struct stage *s, struct err *e)

@@ -118,6 +118,8 @@ static const struct conf_key keys[] = {
     {"train.weight_decay", CONF_F64, AT(train.weight_decay), "0.0001", 0, 1, "",
      "L2 term added to the gradient", NULL},
     {"train.margin", CONF_F64, AT(train.margin), "1", 0, 4, "", "margin of the triplet loss", NULL},
+    {"train.dropout", CONF_F64, AT(train.dropout), "0.1", 0, 0.9, "",
+     "share of the pooled features that a training step leaves out", NULL},
     {"train.validation_share", CONF_F64, AT(train.validation_share), "0.15", 0.01, 0.9, "",
      "share of tracks (or of groups) that training never sees", NULL},
 

@@ -53,7 +53,7 @@ struct settings {
     } store;
     struct {
         uint64_t threads, epochs, batch, steps_per_epoch, patience;
-        double learning_rate, weight_decay, margin, validation_share;
+        double learning_rate, weight_decay, margin, dropout, validation_share;
     } train;
     struct {
         uint64_t backoff_ms, backoff_max_ms, attempts;

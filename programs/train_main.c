@@ -1,0 +1,282 @@
+/*
+ * refrain-train: trains an embedding network on a data set's store, and measures it.
+ */
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "programs/dataset.h"
+#include "train/evaluate.h"
+#include "train/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#define CHECKPOINT_NS (300 * NS_PER_S)
+
+static struct {
+    const char *name, *groups;
+    uint64_t epochs, batch, threads;
+    bool resume, json;
+} options = {.name = "cnn"};
+
+/* ---------------------------------------------------------------- train */
+
+static void print_train_json(const struct train_result *r)
+{
+    struct json j;
+    json_init(&j, stdout);
+    json_object(&j, NULL);
+    json_u64(&j, "epochs", r->epochs);
+    json_u64(&j, "steps", r->steps);
+    json_f64(&j, "best_val_loss", r->best_val_loss);
+    json_u64(&j, "best_epoch", r->best_epoch);
+    json_f64(&j, "baseline_loss", r->baseline_loss);
+    json_f64(&j, "improvement", 1.0 - r->best_val_loss / r->baseline_loss);
+    json_f64(&j, "clips_per_s", r->clips_per_s);
+    json_f64(&j, "loader_wait", r->loader_wait);
+    json_f64(&j, "seconds", r->seconds);
+    json_u64(&j, "peak_rss_bytes", r->peak_rss_bytes);
+    json_u64(&j, "threads", r->threads);
+    json_str(&j, "kernels", r->kernels);
+    json_u64(&j, "n_triplets", r->n_triplets);
+    json_u64(&j, "n_val_triplets", r->n_val_triplets);
+    json_u64(&j, "n_train_tracks", r->n_train_tracks);
+    json_u64(&j, "n_val_tracks", r->n_validation_tracks);
+    json_u64(&j, "n_train_groups", r->n_train_groups);
+    json_u64(&j, "n_val_groups", r->n_validation_groups);
+    json_bool(&j, "stopped", r->stopped);
+    json_bool(&j, "collapsed", r->collapsed);
+    json_str(&j, "model", r->model_dir);
+    json_end(&j);
+    json_finish(&j);
+}
+
+static void print_train(const struct train_result *r, bool by_work)
+{
+    printf("%s after %" PRIu64 " epochs, %" PRIu64 " steps, %" PRIu64 " triplets, %.0f s on %u "
+           "threads (%.0f clips/s, %.1f %% waiting for the loader)\n",
+           r->stopped ? "stopped" : "trained", r->epochs, r->steps, r->n_triplets, r->seconds,
+           r->threads, r->clips_per_s, 100.0 * r->loader_wait);
+    printf("held out: %" PRIu64 " tracks of %" PRIu64 ", split by hash of the %s; %" PRIu64
+           " validation triplets\n",
+           r->n_validation_tracks, r->n_validation_tracks + r->n_train_tracks,
+           by_work ? "work" : "track", r->n_val_triplets);
+    if (isfinite(r->best_val_loss))
+        printf("validation loss %.4f after epoch %" PRIu64 ", baseline (mel spectrograms) %.4f: "
+               "%.0f %% lower\n",
+               r->best_val_loss, r->best_epoch, r->baseline_loss,
+               100.0 * (1.0 - r->best_val_loss / r->baseline_loss));
+    printf("model in %s%s\n", r->model_dir, r->stopped ? "; go on with --resume" : "");
+}
+
+static bool run_train(const struct args *args, struct err *e)
+{
+    static struct dataset dataset; /* large */
+    struct train_result r;
+    if (!dataset_open(args->items[0], &dataset, e))
+        return false;
+    const struct settings *s = &dataset.settings;
+    struct train_params p = {
+        .dir = dataset.dir,
+        .name = options.name,
+        .groups_path = options.groups,
+        .seed = s->seed,
+        .threads = (uint32_t)(options.threads != 0 ? options.threads : s->train.threads),
+        .epochs = options.epochs != 0 ? options.epochs : s->train.epochs,
+        .batch = options.batch != 0 ? options.batch : s->train.batch,
+        .steps_per_epoch = s->train.steps_per_epoch,
+        .patience = s->train.patience,
+        .learning_rate = s->train.learning_rate,
+        .weight_decay = s->train.weight_decay,
+        .margin = s->train.margin,
+        .validation_share = s->train.validation_share,
+        .dropout = s->train.dropout,
+        .resume = options.resume,
+        .checkpoint_ns = CHECKPOINT_NS,
+        .stop = program_stop_requested,
+    };
+    if (!train_run(&p, &r, e))
+        return false;
+    if (options.json)
+        print_train_json(&r);
+    else
+        print_train(&r, options.groups != NULL);
+    return true;
+}
+
+/* ---------------------------------------------------------------- eval */
+
+static void json_figure(struct json *j, const char *key, const struct figure *f)
+{
+    if (!isfinite(f->value)) {
+        json_null(j, key);
+        return;
+    }
+    json_object(j, key);
+    json_f64(j, "value", f->value);
+    json_f64(j, "lo", f->lo);
+    json_f64(j, "hi", f->hi);
+    json_end(j);
+}
+
+static void json_scores(struct json *j, const struct scores *s)
+{
+    json_figure(j, "triplet", &s->loss);
+    json_figure(j, "copies_r1", &s->copies_r1);
+    json_figure(j, "two_choice", &s->two_choice);
+    json_figure(j, "auc", &s->auc);
+    json_figure(j, "map", &s->map);
+    json_figure(j, "mr1", &s->mr1);
+    json_figure(j, "p1", &s->p1);
+    json_figure(j, "p10", &s->p10);
+}
+
+static void print_eval_json(const struct evaluate_result *r)
+{
+    struct json j;
+    json_init(&j, stdout);
+    json_object(&j, NULL);
+    json_scores(&j, &r->model);
+    json_object(&j, "baselines");
+    for (int b = 0; b < BASELINES; b++) {
+        json_object(&j, baseline_name((enum baseline)b));
+        json_scores(&j, &r->baselines[b]);
+        json_end(&j);
+    }
+    json_end(&j);
+    json_f64(&j, "margin", r->margin);
+    json_u64(&j, "n_clips", r->n_clips);
+    json_u64(&j, "n_tracks", r->n_tracks);
+    json_u64(&j, "n_works", r->n_works);
+    json_u64(&j, "n_queries", r->n_queries);
+    json_u64(&j, "n_triplets", r->n_triplets);
+    json_u64(&j, "n_leaked_tracks", r->n_leaked);
+    json_end(&j);
+    json_finish(&j);
+}
+
+static void print_row(const char *what, const struct evaluate_result *r, size_t offset)
+{
+    const struct scores *all[1 + BASELINES] = {&r->model};
+    for (int b = 0; b < BASELINES; b++)
+        all[1 + b] = &r->baselines[b];
+    printf("%-28s", what);
+    for (size_t i = 0; i < 1 + BASELINES; i++) {
+        const struct figure *f =
+            (const struct figure *)(const void *)((const char *)all[i] + offset);
+        printf("  %7.3f [%.3f, %.3f]", f->value, f->lo, f->hi);
+    }
+    printf("\n");
+}
+
+static void print_eval(const struct evaluate_result *r)
+{
+    printf("held out: %zu clips of %zu tracks (%zu works), %zu triplets; 95 %% intervals over "
+           "works\n\n%-28s",
+           r->n_clips, r->n_tracks, r->n_works, r->n_triplets, "");
+    printf("  %-24s", "model");
+    for (int b = 0; b < BASELINES; b++)
+        printf("  %-24s", baseline_name((enum baseline)b));
+    printf("\n");
+    print_row("triplet loss (lower)", r, offsetof(struct scores, loss));
+    print_row("copy finds its original", r, offsetof(struct scores, copies_r1));
+    if (r->has_groups && r->n_queries > 0) {
+        print_row("versions: two-choice", r, offsetof(struct scores, two_choice));
+        print_row("versions: AUC", r, offsetof(struct scores, auc));
+        print_row("versions: MAP", r, offsetof(struct scores, map));
+        print_row("versions: mean first rank", r, offsetof(struct scores, mr1));
+        print_row("versions: P@1", r, offsetof(struct scores, p1));
+        print_row("versions: P@10", r, offsetof(struct scores, p10));
+        printf("\n%zu queries have a version among the held-out clips.\n", r->n_queries);
+    } else {
+        printf("\nNo versions of works are known: give --groups FILE (track_id,work_id) for "
+               "cover figures.\n");
+    }
+    if (r->n_leaked > 0)
+        printf("%zu held-out tracks have a version that was trained on: train with --groups for "
+               "honest figures.\n",
+               r->n_leaked);
+}
+
+static bool run_eval(const struct args *args, struct err *e)
+{
+    static struct dataset dataset;
+    struct evaluate_result r;
+    if (!dataset_open(args->items[0], &dataset, e))
+        return false;
+    struct evaluate_params p = {.dir = dataset.dir,
+                                .name = options.name,
+                                .groups_path = options.groups,
+                                .threads = (uint32_t)options.threads};
+    if (!evaluate_run(&p, &r, e))
+        return false;
+    if (options.json)
+        print_eval_json(&r);
+    else
+        print_eval(&r);
+    return true;
+}
+
+static const struct option train_options[] = {
+    {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (cnn)"},
+    {"groups", 'g', OPTION_STR, &options.groups, "FILE",
+     "CSV with track_id and work_id: whole works are held out"},
+    {"epochs", 'e', OPTION_U64, &options.epochs, "N", "instead of train.epochs"},
+    {"batch", 'b', OPTION_U64, &options.batch, "N", "instead of train.batch"},
+    {"threads", 't', OPTION_U64, &options.threads, "N", "instead of train.threads"},
+    {"resume", 'r', OPTION_FLAG, &options.resume, NULL, "go on from last.safetensors"},
+    {"json", 'j', OPTION_FLAG, &options.json, NULL, "the result as one line of JSON"},
+};
+
+static const struct option eval_options[] = {
+    {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (cnn)"},
+    {"groups", 'g', OPTION_STR, &options.groups, "FILE",
+     "CSV with track_id and work_id: figures about versions"},
+    {"threads", 't', OPTION_U64, &options.threads, "N", "as in training unless given"},
+    {"json", 'j', OPTION_FLAG, &options.json, NULL, "the result as one line of JSON"},
+};
+
+static const struct command commands[] = {
+    {.name = "train",
+     .synopsis = "DIR [--name NAME] [--groups FILE] [--epochs N] [--resume] [--json]",
+     .help = "Trains a network on the store of DIR by triplet loss.\n"
+             "An original clip is to lie nearer to its augmented copy than to another song. Tracks "
+             "(or works) that validate are never trained on. Writes best.safetensors, "
+             "last.safetensors, metrics.csv and curves.svg to DIR/models/NAME. SIGTERM writes a "
+             "checkpoint and exits; --resume goes on from it, bit for bit.",
+     .examples = "refrain train data                        # by the configuration\n"
+                 "refrain train data --groups truth.csv     # hold out whole works\n"
+                 "refrain train data --resume --epochs 40   # go on\n",
+     .options = train_options,
+     .n_options = ARRAY_LEN(train_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_train},
+    {.name = "eval",
+     .synopsis = "DIR [--name NAME] [--groups FILE] [--json]",
+     .help =
+         "Measures a model on what was held out, beside baselines without a network.\n"
+         "Triplet loss; how often an augmented copy finds its original; with --groups, how "
+         "well versions of a work find each other. Intervals are 95 %, bootstrapped over works.",
+     .examples = "refrain eval data --groups truth.csv\n",
+     .options = eval_options,
+     .n_options = ARRAY_LEN(eval_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_eval},
+};
+
+int main(int argc, char **argv)
+{
+    static const struct program program = {
+        .name = "refrain-train",
+        .summary = "trains and measures a model of musical similarity",
+        .description = "Reads random batches of log-mel tensors from a data set's store and trains "
+                       "a convolutional network whose vectors say how alike two clips sound.",
+        .commands = commands,
+        .n_commands = ARRAY_LEN(commands),
+    };
+    return program_main(&program, argc, argv);
+}

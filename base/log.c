@@ -80,7 +80,8 @@ void log_line(enum log_level level, const char *event, const char *fields, ...)
     line[len++] = '\n';
 
     pthread_mutex_lock(&log_mu);
-    if (log_last[0] != '\0')
+    /* Another process may have its progress line there: refrain run above its stages. */
+    if (log_last[0] != '\0' || isatty(STDERR_FILENO) == 1)
         log_write("\r\033[K", 4);
     log_write(line, len);
     log_write(log_last, strlen(log_last));
@@ -90,6 +91,8 @@ void log_line(enum log_level level, const char *event, const char *fields, ...)
 
 void log_transient(const char *text)
 {
+    if (log_max < LOG_INFO && *text != '\0') /* quiet */
+        return;
     pthread_mutex_lock(&log_mu);
     if (log_last[0] != '\0' || *text != '\0')
         log_write("\r\033[K", 4);

@@ -24,6 +24,8 @@ const struct advice advice_table[] = {
     {"timeout", "the transfer took too long", "on a slow line raise fetch.timeout"},
     {"reset", "the connection broke", "nothing to do if they are few"},
     {"truncated", "less came than was announced", "nothing to do if they are few"},
+    {"redirects", "the link redirects too often, in a circle or to no link",
+     "open one of the links and see"},
     {"protocol", "the answer was not HTTP", "open one of the links and see"},
     {"private_address", "the host has a private or loopback address",
      "if the server is yours set fetch.allow_private = on"},

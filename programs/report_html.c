@@ -319,6 +319,35 @@ static void clip_name(const struct report_clip *c, FILE *out)
     fputs("</span>", out);
 }
 
+/* "time_stretch rate=1.22755948; gain db=-4.47": names with spaces, numbers with three digits, and
+ * without the keys of noise, which only a program can use. */
+static void drawn_text(const char *augment, FILE *out)
+{
+    bool first = true;
+    while (*augment != '\0') {
+        size_t len = strcspn(augment, " ;");
+        const char *equals = memchr(augment, '=', len);
+        char name[64], *end;
+        size_t name_len = size_min(equals != NULL ? (size_t)(equals - augment) : len, 63);
+        memcpy(name, augment, name_len);
+        name[name_len] = '\0';
+        for (char *c = name; *c != '\0'; c++)
+            *c = *c == '_' ? ' ' : *c;
+        double value = equals != NULL ? strtod(equals + 1, &end) : 0;
+        if (equals == NULL) {
+            fputs(first ? "" : "; ", out);
+            html_text(out, name);
+        } else if (end == augment + len) {
+            putc(' ', out);
+            html_text(out, name);
+            fprintf(out, " %.3g", value);
+        }
+        first = false;
+        augment += len;
+        augment += strspn(augment, " ;");
+    }
+}
+
 static void clip_figures(const struct dataset *d, const struct report_clip *c, FILE *out)
 {
     double rate_hz = (double)d->settings.features.rate_hz;
@@ -344,8 +373,8 @@ static void clip_figures(const struct dataset *d, const struct report_clip *c, F
         fputs("<figure>\n", out);
         plot_spectrogram(out, &plot);
         fputs("<figcaption>Its augmented positive: ", out);
-        html_text(out, c->augment[0] != '\0' ? c->augment : "nothing was drawn");
-        fputs("</figcaption>\n</figure>\n", out);
+        drawn_text(c->augment[0] != '\0' ? c->augment : "nothing was drawn", out);
+        fputs(".</figcaption>\n</figure>\n", out);
     }
     fputs("</div>\n", out);
 }

@@ -212,7 +212,8 @@ static void test_hostile_page(void)
     fixture_dataset(&d);
     snprintf(d.settings.catalog.csv, sizeof d.settings.catalog.csv, "/x/<i>&.csv");
     fixture_catalog(&d, rows, ARRAY_LEN(rows), 2, 0);
-    fixture_store(&d, 1, "A", "gain db=<u>1</u>");
+    fixture_store(&d, 1, "A",
+                  "<u>time_stretch</u> rate=1.2275 noise=22ce7078dffb3ea6; gain db=-4.5");
     page_make(&d, &page);
     check_stands_alone(&page);
     static const char *const injected[] = {
@@ -220,7 +221,7 @@ static void test_hostile_page(void)
     for (size_t i = 0; i < ARRAY_LEN(injected); i++)
         CHECK_U64(count_of(&page, injected[i]), 0);
     CHECK(count_of(&page, "&lt;script&gt;") > 0);
-    CHECK(count_of(&page, "gain db=&lt;u&gt;1&lt;/u&gt;") == 1);
+    CHECK_U64(count_of(&page, ": &lt;u&gt;time stretch&lt;/u&gt; rate 1.23; gain db -4.5."), 1);
     CHECK_U64(count_of(&page, "data:image/png;base64,"), 2); /* the clip and its positive */
     CHECK_U64(count_of(&page, "<figure"), count_of(&page, "</figure>"));
     CHECK_U64(count_of(&page, "<div"), count_of(&page, "</div>"));

@@ -26,7 +26,8 @@ SERVED = (
     ("always failing", "status-500/", "DEAD", "http_500"),
     ("cut on the way", "truncated/", "DEAD", "truncated"),
     ("cut in mid-frame, chunked", "chunkcut/", "DEAD", "truncated"),
-    ("reset in the middle", "reset/", "DEAD", "reset"),
+    ("reset in the middle", "reset/", "DEAD", "truncated"),
+    ("hung up on", "hangup/", "DEAD", "reset"),
     ("too slow", "slow-400/", "DEAD", "timeout"),
     ("redirected for ever", "loop/", "DEAD", "redirects"),
     ("down once", "r503x1/", "DONE", ""),
@@ -56,11 +57,9 @@ class BadRows:
         self.tracks = tracks
         self.lines = []  # bytes, with their line ends
         self.expected = [(t.track_id, "DONE", "") for t in tracks]
-        self.count = 0
 
-    def new_track_id(self):
-        self.count += 1
-        draw = Draw(self.args.seed, "bad", self.count)
+    def new_track_id(self, name):
+        draw = Draw(self.args.seed, "bad", name)
         return f"TR{draw.letters(catalog.UPPER, 5)}128F{draw.letters(catalog.HEX, 7)}"
 
     def row(self, track, name, url):
@@ -69,7 +68,7 @@ class BadRows:
         return catalog.csv_text([values[c] for c in catalog.COLUMNS], []).encode()
 
     def add(self, name, url, state, cause):
-        track = self.new_track_id()
+        track = self.new_track_id(name)
         self.lines.append(self.row(track, name, url))
         self.expected.append((track, state, cause))
 
@@ -79,7 +78,7 @@ class BadRows:
 
     def add_broken_lines(self):
         base = self.args.base_url
-        whole = self.row(self.new_track_id(), "Whole", catalog.preview_url(base, "x"))
+        whole = self.row(self.new_track_id("broken"), "Whole", catalog.preview_url(base, "x"))
         fields = whole.split(b",")
         self.add_unreadable(fields[0] + b',"Never closed,' + b",".join(fields[2:]), "lone_quote")
         self.add_unreadable(b"TRSHORTROW128F0000,only,three\n", "few_fields")
@@ -100,7 +99,7 @@ class BadRows:
 
         for name, make_file, cause in (("too short", short, "TOO_SHORT"),
                                        ("silent", lambda p: render_silence(self.args.seconds, p), "SILENT")):
-            track = self.new_track_id()
+            track = self.new_track_id(name)
             path = os.path.join(self.args.out, "previews", catalog.preview_name(track))
             if not self.args.no_audio and not os.path.exists(path):
                 make_file(path)

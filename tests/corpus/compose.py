@@ -4,7 +4,8 @@
     compose.py --works 60 --versions 3 --base-url http://127.0.0.1:8973 -o DIR
 
 DIR gets music_info.csv, truth.csv (track_id,work_id,version), midi/ and previews/. The same seed gives
-the same MIDI and CSV bytes. Previews that exist are kept, so an interrupted run goes on where it was.
+the same MIDI and CSV bytes. Previews of scores that have not changed are kept, so an interrupted run
+goes on where it was.
 """
 
 import argparse
@@ -38,12 +39,15 @@ def parse_arguments():
     return args
 
 
-def write_bytes(path, data):
-    """Leaves the file alone when it has these bytes already; otherwise replaces it whole."""
+def write_bytes(path, data, derived=None):
+    """Leaves the file alone when it has these bytes already; otherwise replaces it whole, and removes
+    the file that was made from the old bytes first."""
     if os.path.exists(path):
         with open(path, "rb") as old:
             if old.read() == data:
                 return
+    if derived is not None and os.path.exists(derived):
+        os.remove(derived)
     with open(path + ".part", "wb") as new:
         new.write(data)
     os.replace(path + ".part", path)
@@ -107,7 +111,8 @@ def main():
         os.makedirs(os.path.join(args.out, name), exist_ok=True)
     tracks = compose_tracks(args)
     for track in tracks:
-        write_bytes(track.midi_path, score_bytes(play(args.seed, track.version, args.seconds)))
+        midi = score_bytes(play(args.seed, track.version, args.seconds))
+        write_bytes(track.midi_path, midi, derived=track.mp3_path)
     if not args.no_audio:
         render_all(args, tracks)
 

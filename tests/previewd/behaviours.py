@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-KEEP, CLOSE, RESET, HANG = "keep", "close", "reset", "hang"
+KEEP, CLOSE, RESET, HANG, HANGUP = "keep", "close", "reset", "hang", "hangup"
 
 STATUS_TEXT = {200: "OK", 301: "Moved Permanently", 302: "Found", 304: "Not Modified", 400: "Bad Request",
                403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 410: "Gone",
@@ -187,6 +187,11 @@ def hang(ask, argument):
     return Reply(ending=HANG)
 
 
+def hangup(ask, argument):
+    """The connection closes without a word."""
+    return Reply(ending=HANGUP)
+
+
 def slow(ask, argument):
     return preview(ask, rate=float(argument or 20000))
 
@@ -232,7 +237,7 @@ def badlocation(ask, argument):
 EXACT = {"404": lambda ask, argument: status(ask, "404"), "410": lambda ask, argument: status(ask, "410"),
          "403xml": xml403}
 NAMED = {f.__name__: f for f in (html, json, empty, mislabelled, gzipped, halved, truncated, reset, chunkcut,
-                                 chunked, unframed, overlong, goodbye, hang, slow, loris, endless, redirect,
+                                 chunked, unframed, overlong, goodbye, hang, hangup, slow, loris, endless, redirect,
                                  loop, foreign, badlocation, status)}
 NAMED["429"] = lambda ask, argument: throttled(argument or "1")
 

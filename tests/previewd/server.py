@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from random import Random
 
-from behaviours import CLOSE, HANG, KEEP, RESET, STATUS_TEXT, Reply, throttled
+from behaviours import CLOSE, HANG, HANGUP, KEEP, RESET, STATUS_TEXT, Reply, throttled
 
 REQUEST_BYTES_MAX = 64 * 1024
 READ_BYTES = 64 * 1024
@@ -358,6 +358,8 @@ class Server:
             return
         if reply.ending == HANG:
             return
+        if reply.ending == HANGUP:
+            return self.drop(connection)
         connection.reply = reply
         head = head_bytes(reply, connection.keep)
         body = b"" if method == "HEAD" or reply.status == 304 else reply.body

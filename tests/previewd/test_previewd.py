@@ -324,6 +324,11 @@ def test_hang_answers_nothing():
         assert run.stats()["requests"] == 1
 
 
+def test_hangup_closes_without_a_word():
+    with Running() as run:
+        assert run.raw(b"GET /p/hangup/a HTTP/1.1\r\n\r\n") == b""
+
+
 def test_redirects():
     with Running() as run:
         path, hops = "/p/redirect-3/a?cid=1", 0

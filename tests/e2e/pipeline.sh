@@ -1,0 +1,104 @@
+#!/bin/sh
+# The whole pipeline on a small catalogue with every kind of bad row: what becomes of each row, that
+# the server's limit holds, that a second run asks for nothing and a longer catalogue only for its
+# new rows.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+corpus_make small --works 4 --versions 3 --seed e2e --bad
+start_previewd --limit 25/1
+data=$work/data
+LIMIT=25/1
+
+corpus_csv >"$work/all.csv"
+# First without the last work: the catalogue grows later.
+grown=$(tail -n 3 "$corpus/truth.csv" | cut -d, -f1)
+LC_ALL=C grep -a -v -F "$grown" "$work/all.csv" >"$work/music_info.csv"
+
+cat >"$work/expect.py" <<'PY'
+"""expect.py EXPECTED.csv ROWS.csv [TRACK_ID...]: every row has the state and cause that it should; the
+track ids given are not there yet. A row that cannot be read has no id."""
+import csv
+import sys
+from collections import Counter
+
+absent = set(sys.argv[3:])
+def load(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return Counter((r["track_id"], r["state"], r["cause"]) for r in csv.DictReader(file)
+                       if r["track_id"] not in absent)
+
+want, got = load(sys.argv[1]), load(sys.argv[2])
+for row, n in sorted((want - got).items()):
+    print(f"missing {n}x {row}")
+for row, n in sorted((got - want).items()):
+    print(f"not expected {n}x {row}")
+sys.exit(want != got)
+PY
+
+status() { "$refrain" status "$data" --json | json_get "$1"; }
+rows_match() {
+    "$refrain" status "$data" --rows "$work/rows.csv" &&
+        python3 "$work/expect.py" "$corpus/expected.csv" "$work/rows.csv" "$@"
+}
+clips_match() { # a clip and its one augmented positive for each row that is done
+    done_rows=$(status states.DONE) && is "$(status clips)" $((2 * done_rows)) &&
+        is "$("$refrain" store stat "$data" --json | json_get tracks)" "$done_rows"
+}
+no_violation() {
+    previewd_stats >"$work/stats.json"
+    for kind in fixed_window fixed_window_half sliding_log token_bucket; do
+        is "$kind $(json_get "violations.$kind" <"$work/stats.json")" "$kind 0" || return 1
+    done
+}
+requests() { previewd_stats | json_get requests; }
+run_quietly() {
+    timeout 300 "$refrain" run "$data" >"$work/run.log" 2>&1 || {
+        code=$?
+        tail -n 30 "$work/run.log"
+        return "$code"
+    }
+}
+
+tap_ok "init" "$refrain" init "$data" --csv "$work/music_info.csv" --set fetch.allow_private=on \
+    --set fetch.limit.default=$LIMIT --set fetch.attempts=2 --set fetch.backoff=50 \
+    --set fetch.low_speed=2048 --set fetch.low_speed_time=2 --set fetch.timeout=20000 \
+    --set augment.positives=1 --set seed=7
+tap_ok "run to the end" run_quietly
+# shellcheck disable=SC2086
+tap_ok "every row has its state and cause" rows_match $grown
+tap_ok "each row that is done has its clips" clips_match
+tap_ok "the limit was never broken" no_violation
+tap_ok "requests as the server counted them" is "$(status requests)" "$(requests)"
+tap_ok "the spool is empty" is "$(find "$data/spool/new" "$data/spool/tmp" -type f | wc -l)" 0
+tap_ok "what was set aside says why" is "$(find "$data/spool/bad" -name '*.why' | wc -l)" \
+    "$(status causes | python3 -c 'import json,sys; print(sum(n for c, n in json.load(sys.stdin).items() if c.isupper()))')"
+for key in rows states causes clips requests throttled spool_bytes store_bytes eta_s; do
+    tap_ok "status --json has $key" [ "$("$refrain" status "$data" --json |
+        python3 -c "import json,sys; print('$key' in json.load(sys.stdin))")" = True ]
+done
+tap_ok "the server throttled and it was counted" [ "$(status throttled)" -ge 3 ]
+tap_ok "the store verifies" "$refrain" store verify "$data"
+
+root=$(store_root "$data")
+previewd_reset
+tap_ok "run again" run_quietly
+tap_ok "a second run sends no request" is "$(requests)" 0
+tap_ok "and changes nothing in the store" is "$(store_root "$data")" "$root"
+
+cp "$work/all.csv" "$work/music_info.csv"
+tap_ok "run on a longer catalogue" run_quietly
+tap_ok "only what is new is fetched" is "$(requests)" 3
+tap_ok "and every row is as expected" rows_match
+tap_ok "and has its clips" clips_match
+tap_ok "and the store is another" [ "$(store_root "$data")" != "$root" ]
+
+tap_ok "report" "$refrain" report "$data" -o "$work/report.html"
+tap_ok "the report is one page that loads nothing" python3 - "$work/report.html" <<'PY'
+import re, sys
+page = open(sys.argv[1], encoding="utf-8").read()
+assert page.rstrip().endswith("</html>") and "<svg" in page
+assert not re.search(r'(src|href)="(?!#|data:)', page), "something is loaded from elsewhere"
+PY
+kill "$previewd_pid"
+tap_done

@@ -70,13 +70,15 @@ LIB_SRC = $(filter-out %_main.c,$(wildcard $(addsuffix /*.c,$(ROOMS))))
 UNIT_SRC = $(wildcard tests/unit/*/test_*.c)
 FUZZ_SRC = $(wildcard tests/fuzz/*/fuzz_*.c)
 BENCH_SRC = $(wildcard tests/bench/*/bench_*.c)
+GOLDEN_SRC = $(wildcard tests/golden/*/*.c)
 
 ARCHIVES = $(ROOMS:%=$(B)/lib/librefrain_%.a)
 BIN = $(PROGRAMS:%=$(B)/bin/%)
 UNIT = $(UNIT_SRC:%.c=$(B)/%)
 FUZZ = $(FUZZ_SRC:%.c=$(B)/%)
 BENCH = $(BENCH_SRC:%.c=$(B)/%)
-OBJ = $(patsubst %.c,$(B)/obj/%.o,$(LIB_SRC) $(MAINS) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/driver.c)
+GOLDEN = $(GOLDEN_SRC:%.c=$(B)/%)
+OBJ = $(patsubst %.c,$(B)/obj/%.o,$(LIB_SRC) $(MAINS) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(GOLDEN_SRC) tests/fuzz/driver.c)
 
 .PHONY: help all
 help:
@@ -124,7 +126,7 @@ $(B)/$(1:%.c=%): $(B)/obj/$(1:%.c=%.o) $(3) $(TROOMS_$(2):%=$(B)/lib/librefrain_
 	$$(Q)$(CC) $(ALL_LDFLAGS) -o $$@ $(B)/obj/$(1:%.c=%.o) $(3) $(TROOMS_$(2):%=$(B)/lib/librefrain_%.a) $(TLINK_$(2)) $(LIBS_base)
 endef
 room_of = $(notdir $(patsubst %/,%,$(dir $(1))))
-$(foreach t,$(UNIT_SRC) $(BENCH_SRC),$(eval $(call test_program,$(t),$(call room_of,$(t)),)))
+$(foreach t,$(UNIT_SRC) $(BENCH_SRC) $(GOLDEN_SRC),$(eval $(call test_program,$(t),$(call room_of,$(t)),)))
 $(foreach t,$(FUZZ_SRC),$(eval $(call test_program,$(t),$(call room_of,$(t)),$(B)/obj/tests/fuzz/driver.o)))
 
 -include $(OBJ:.o=.d)
@@ -167,7 +169,7 @@ demo: setup
 	+@$(MAKE) --no-print-directory Q=@ -j$$(nproc) all
 	@scripts/demo.sh $(B)
 
-conformance: all
+conformance: all $(GOLDEN)
 	@tests/conformance.sh $(B)
 
 layers:

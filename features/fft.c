@@ -1,12 +1,14 @@
 /*
- * A real frame of n samples is transformed as n/2 complex points (even samples real, odd ones
- * imaginary) and unpacked afterwards. The complex transform is decimation in frequency, in place,
- * depth first: a level splits a block of r m points into r blocks of m, which are then finished one
- * after the other. At n = 2048 the whole is 128 KiB but the blocks of the second level are 32 KiB,
- * so that all levels but the first run in the first-level cache (a Stockham transform, breadth
- * first and out of place, was the alternative: no reordering at the end but all levels from the
- * second-level cache). The result is left in digit-reversed order; the unpacking reads it through
- * `order`, which costs nothing because a point is two cache lines.
+ * Decimation in time. A block of m real samples is transformed into m / 2 complex slots: slot 0
+ * holds the two real bins 0 and m / 2, the others one bin each. Four neighbouring blocks combine in
+ * place into one of 4 m samples: the four slots at the same place hold bin j of the four and become
+ * bins j, m - j, m + j and 2 m - j of the whole. No bin ever moves, so bins end in a scrambled
+ * order, which is tabulated once (bin_slot); twiddles are stored in the order of the slots.
+ *
+ * The arithmetic is FFTPACK's as pocketfft orders it: factors 4 first, a single 2 in front of them,
+ * so that passes run 4, 4, ..., 4, 2 from the samples on. FFTPACK passes over the whole array for
+ * each factor; here a block is finished before the next one is begun, so that all levels but the
+ * last two run in the first-level cache (2048 points of eight frames are 128 KiB).
  */
 #include "features/fft.h"
 
@@ -15,333 +17,257 @@
 
 /* ---------------------------------------------------------------- plan */
 
-static bool radices_find(struct fft_plan *p, struct err *e)
+/*
+ * cos and sin of 2 pi i / n as pocketfft makes them: from two tables, of i's low and high bits,
+ * multiplied. That is less exact than it could be and part of the bits to reproduce.
+ */
+struct circle {
+    size_t n, low_bits;
+};
+
+static struct circle circle_of(size_t n)
 {
-    static const uint8_t choices[] = {4, 2, 3, 5};
-    size_t rest = p->n_half;
-    for (size_t c = 0; c < ARRAY_LEN(choices); c++)
-        for (; rest % choices[c] == 0; rest /= choices[c]) {
-            assert(p->n_levels < FFT_LEVELS_MAX);
-            p->radix[p->n_levels++] = choices[c];
+    struct circle c = {n, 1};
+    size_t n_needed = (n + 2) / 2;
+    while ((size_t)1 << 2 * c.low_bits < n_needed)
+        c.low_bits++;
+    return c;
+}
+
+/* An entry of the tables, up to half the circle: folded to the first octant, as pocketfft does. */
+static void circle_exact(size_t n, size_t i, double *out_cos, double *out_sin)
+{
+    const double pi_4 = 0.78539816339744830962;
+    assert(2 * i <= n);
+    size_t x = 8 * i; /* an octant is n long */
+    bool second_quadrant = x >= 2 * n;
+    if (second_quadrant)
+        x -= 2 * n;
+    bool fold = x >= n;
+    double a = (double)(fold ? 2 * n - x : x) * (pi_4 / (double)n); /* n: a power of two, exact */
+    double c = fold ? elementary_sin(a) : elementary_cos(a);
+    double s = fold ? elementary_cos(a) : elementary_sin(a);
+    *out_cos = second_quadrant ? -s : c;
+    *out_sin = second_quadrant ? c : s;
+}
+
+static void circle_get(const struct circle *c, size_t i, double *out_cos, double *out_sin)
+{
+    bool mirror = 2 * i > c->n;
+    size_t at = mirror ? c->n - i : i;
+    size_t low = at & (((size_t)1 << c->low_bits) - 1);
+    double c0, s0, c1, s1;
+    circle_exact(c->n, low, &c0, &s0);
+    circle_exact(c->n, at - low, &c1, &s1);
+    *out_cos = c0 * c1 - s0 * s1;
+    *out_sin = c0 * s1 + s0 * c1;
+    if (mirror)
+        *out_sin = -*out_sin;
+}
+
+/* bins[s]: which bin of its block slot s holds, after a level has combined blocks of n_slots. */
+static void bins_combine(uint32_t *bins, size_t n_slots, unsigned radix)
+{
+    uint32_t m = (uint32_t)(2 * n_slots); /* real samples of an input block */
+    for (size_t s = 0; s < n_slots; s++) {
+        uint32_t j = bins[s];
+        bool is_ends = s == 0;
+        if (radix == 2) {
+            bins[n_slots + s] = is_ends ? m / 2 : m - j;
+            continue;
         }
-    if (rest != 1)
-        return err_set(e, ERR_USAGE,
-                       "FFT length %zu has the factor %zu: lengths are made of 2, 3 and 5 only",
-                       p->n, rest);
-    return true;
-}
-
-static void twiddles_fill(struct fft_plan *p)
-{
-    size_t n_pairs = 0, n = p->n_half;
-    for (size_t i = 0; i < p->n_levels; n /= p->radix[i], i++)
-        n_pairs += n / p->radix[i] * (p->radix[i] - 1u);
-    p->block = mem_alloc_aligned(2 * n_pairs, sizeof *p->block);
-    double *next = p->block;
-    n = p->n_half;
-    for (size_t i = 0; i < p->n_levels; n /= p->radix[i], i++) {
-        p->twiddles[i] = next;
-        for (size_t m = 0; m < n / p->radix[i]; m++)
-            for (size_t k = 1; k < p->radix[i]; k++, next += 2) {
-                elementary_sincos(m * k % n, n, &next[1], &next[0]);
-                next[1] = -next[1];
-            }
+        bins[n_slots + s] = is_ends ? m / 2 : m - j;
+        bins[2 * n_slots + s] = is_ends ? m : m + j;
+        bins[3 * n_slots + s] = is_ends ? m + m / 2 : 2 * m - j;
     }
 }
 
-/* Frequency k0 + r k1 of a block of n = r m points lies in sub-block k0 at the place of k1. */
-static uint32_t order_of(const struct fft_plan *p, size_t k)
+static void level_init(struct fft_plan *p, struct fft_level *level, const struct circle *circle,
+                       const uint32_t *bins)
 {
-    size_t place = 0, n = p->n_half;
-    for (size_t i = 0; i < p->n_levels; i++) {
-        n /= p->radix[i];
-        place += k % p->radix[i] * n;
-        k /= p->radix[i];
-    }
-    return (uint32_t)place;
+    size_t n_combined = 2 * level->n_slots * level->radix;
+    size_t n_blocks = p->n / n_combined; /* FFTPACK's l1 */
+    double *next = level->twiddles;
+    for (size_t s = 1; s < level->n_slots; s++)
+        for (size_t c = 1; c < level->radix; c++, next += 2)
+            circle_get(circle, c * n_blocks * bins[s], &next[0], &next[1]);
 }
 
 bool fft_plan_init(struct fft_plan *p, size_t n, enum simd simd, struct err *e)
 {
-    *p = (struct fft_plan){.n = n, .n_half = n / 2, .simd = simd};
-    if (n < FFT_N_MIN || n > FFT_N_MAX || n % 8 != 0)
-        return err_set(e, ERR_USAGE, "FFT length %zu is not a multiple of 8 from %d to %d", n,
+    *p = (struct fft_plan){.n = n, .simd = simd};
+    if (n < FFT_N_MIN || n > FFT_N_MAX || (n & (n - 1)) != 0)
+        return err_set(e, ERR_USAGE, "FFT length %zu is not a power of two from %d to %d", n,
                        FFT_N_MIN, FFT_N_MAX);
-    if (!radices_find(p, e))
-        return false;
-    twiddles_fill(p);
-    p->unpack = mem_alloc_aligned(p->n_half + 2, sizeof *p->unpack);
-    for (size_t k = 0; k <= p->n_half / 2; k++)
-        elementary_sincos(k, n, &p->unpack[2 * k + 1], &p->unpack[2 * k]);
-    p->order = mem_alloc(p->n_half, sizeof *p->order);
-    for (size_t k = 0; k < p->n_half; k++)
-        p->order[k] = order_of(p, k);
+    struct circle circle = circle_of(n);
+    uint32_t *bins = mem_alloc(n / 2, sizeof *bins);
+    p->twiddle_block = mem_alloc_aligned(2 * n, sizeof *p->twiddle_block);
+    double *next = p->twiddle_block;
+    bins[0] = 0;
+    bins[1] = 1;
+    size_t n_done = 4;
+    for (; n_done < n; p->n_levels++) {
+        struct fft_level *level = &p->levels[p->n_levels];
+        assert(p->n_levels < FFT_LEVELS_MAX);
+        *level = (struct fft_level){n_done * 4 <= n ? 4 : 2, n_done / 2, next};
+        level_init(p, level, &circle, bins);
+        next += 2 * (level->n_slots - 1) * (level->radix - 1);
+        assert(next <= p->twiddle_block + 2 * n);
+        bins_combine(bins, level->n_slots, level->radix);
+        n_done *= level->radix;
+    }
+    p->bin_slot = mem_zalloc(n / 2, sizeof *p->bin_slot);
+    for (uint32_t s = 1; s < n / 2; s++)
+        p->bin_slot[bins[s]] = s;
+    mem_free(bins);
+
+    /* Sample i is in sub-block i mod radix of the last level, and so on down. */
+    p->leaf_slot = mem_alloc(n / 4, sizeof *p->leaf_slot);
+    for (size_t i = 0; i < n / 4; i++) {
+        size_t rest = i, slot = 0;
+        for (size_t k = p->n_levels; k-- > 0; rest /= p->levels[k].radix)
+            slot += rest % p->levels[k].radix * p->levels[k].n_slots;
+        p->leaf_slot[i] = (uint32_t)slot;
+    }
     return true;
 }
 
 void fft_plan_release(struct fft_plan *p)
 {
-    mem_free(p->block);
-    mem_free(p->unpack);
-    mem_free(p->order);
+    mem_free(p->twiddle_block);
+    mem_free(p->leaf_slot);
+    mem_free(p->bin_slot);
     *p = (struct fft_plan){0};
 }
 
-/* ---------------------------------------------------------------- butterflies */
+/* ---------------------------------------------------------------- combining blocks */
 
-LANE_BODY void cpx_mul(struct lane_cpx *out, size_t l, double re, double im, const double w[2])
+LANE_BODY void combine4_body(struct lane_cpx *x, size_t n_slots, const double *w)
 {
-    out->re[l] = re * w[0] - im * w[1];
-    out->im[l] = re * w[1] + im * w[0];
-}
-
-LANE_BODY void level2_body(struct lane_cpx *x, size_t m, const double *w)
-{
-    for (size_t p = 0; p < m; p++, w += 2) {
-        struct lane_cpx *a = x + p, *b = a + m;
+    const double sqrt_half = 0.70710678118654752440;
+    struct lane_cpx *a = x, *b = a + n_slots, *c = b + n_slots, *d = c + n_slots;
+    LANE_LOOP
+    for (size_t l = 0; l < LANES; l++) {
+        double odd = d->re[l] + b->re[l], even = a->re[l] + c->re[l];
+        double m_im = d->re[l] - b->re[l], m_re = a->re[l] - c->re[l];
+        double t_im = -sqrt_half * (b->im[l] + d->im[l]), t_re = sqrt_half * (b->im[l] - d->im[l]);
+        double a_im = a->im[l], c_im = c->im[l];
+        a->re[l] = even + odd;
+        a->im[l] = even - odd;
+        b->re[l] = a_im + t_re;
+        b->im[l] = t_im - c_im;
+        c->re[l] = m_re;
+        c->im[l] = m_im;
+        d->re[l] = a_im - t_re;
+        d->im[l] = t_im + c_im;
+    }
+    for (size_t s = 1; s < n_slots; s++, w += 6) {
+        a++, b++, c++, d++;
         LANE_LOOP
         for (size_t l = 0; l < LANES; l++) {
-            double re = a->re[l] - b->re[l], im = a->im[l] - b->im[l];
-            a->re[l] += b->re[l];
-            a->im[l] += b->im[l];
-            cpx_mul(b, l, re, im, w);
+            double b_re = w[0] * b->re[l] + w[1] * b->im[l];
+            double b_im = w[0] * b->im[l] - w[1] * b->re[l];
+            double c_re = w[2] * c->re[l] + w[3] * c->im[l];
+            double c_im = w[2] * c->im[l] - w[3] * c->re[l];
+            double d_re = w[4] * d->re[l] + w[5] * d->im[l];
+            double d_im = w[4] * d->im[l] - w[5] * d->re[l];
+            double odd_re = d_re + b_re, turn_im = d_re - b_re;
+            double odd_im = b_im + d_im, turn_re = b_im - d_im;
+            double even_re = a->re[l] + c_re, dif_re = a->re[l] - c_re;
+            double even_im = a->im[l] + c_im, dif_im = a->im[l] - c_im;
+            a->re[l] = even_re + odd_re;
+            a->im[l] = odd_im + even_im;
+            b->re[l] = dif_re - turn_re;
+            b->im[l] = turn_im - dif_im;
+            c->re[l] = dif_re + turn_re;
+            c->im[l] = turn_im + dif_im;
+            d->re[l] = even_re - odd_re;
+            d->im[l] = odd_im - even_im;
         }
     }
 }
+LANE_VERSIONS(combine4, (struct lane_cpx * x, size_t n_slots, const double *w), (x, n_slots, w))
 
-LANE_BODY void level3_body(struct lane_cpx *x, size_t m, const double *w)
+LANE_BODY void combine2_body(struct lane_cpx *x, size_t n_slots, const double *w)
 {
-    const double sin60 = 0.86602540378443864676;
-    for (size_t p = 0; p < m; p++, w += 4) {
-        struct lane_cpx *a = x + p, *b = a + m, *c = b + m;
+    struct lane_cpx *a = x, *b = a + n_slots;
+    LANE_LOOP
+    for (size_t l = 0; l < LANES; l++) {
+        double sum = a->re[l] + b->re[l], difference = a->re[l] - b->re[l];
+        double a_im = a->im[l], b_im = b->im[l];
+        a->re[l] = sum;
+        a->im[l] = difference;
+        b->re[l] = a_im;
+        b->im[l] = -b_im;
+    }
+    for (size_t s = 1; s < n_slots; s++, w += 2) {
+        a++, b++;
         LANE_LOOP
         for (size_t l = 0; l < LANES; l++) {
-            double sum_re = b->re[l] + c->re[l], sum_im = b->im[l] + c->im[l];
-            double mid_re = a->re[l] - 0.5 * sum_re, mid_im = a->im[l] - 0.5 * sum_im;
-            double dif_re = sin60 * (b->re[l] - c->re[l]), dif_im = sin60 * (b->im[l] - c->im[l]);
-            a->re[l] += sum_re;
-            a->im[l] += sum_im;
-            cpx_mul(b, l, mid_re + dif_im, mid_im - dif_re, w);
-            cpx_mul(c, l, mid_re - dif_im, mid_im + dif_re, w + 2);
+            double b_re = w[0] * b->re[l] + w[1] * b->im[l];
+            double b_im = w[0] * b->im[l] - w[1] * b->re[l];
+            double a_re = a->re[l], a_im = a->im[l];
+            a->re[l] = a_re + b_re;
+            a->im[l] = b_im + a_im;
+            b->re[l] = a_re - b_re;
+            b->im[l] = b_im - a_im;
         }
     }
 }
+LANE_VERSIONS(combine2, (struct lane_cpx * x, size_t n_slots, const double *w), (x, n_slots, w))
 
-LANE_BODY void level4_body(struct lane_cpx *x, size_t m, const double *w)
+/* Makes the blocks that level k combines, then combines them. Depth is at most n_levels. */
+static void transform(const struct fft_plan *p, struct lane_cpx *x, size_t k)
 {
-    for (size_t p = 0; p < m; p++, w += 6) {
-        struct lane_cpx *a = x + p, *b = a + m, *c = b + m, *d = c + m;
-        LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            double ac_re = a->re[l] + c->re[l], ac_im = a->im[l] + c->im[l];
-            double a_c_re = a->re[l] - c->re[l], a_c_im = a->im[l] - c->im[l];
-            double bd_re = b->re[l] + d->re[l], bd_im = b->im[l] + d->im[l];
-            double b_d_re = b->re[l] - d->re[l], b_d_im = b->im[l] - d->im[l];
-            a->re[l] = ac_re + bd_re;
-            a->im[l] = ac_im + bd_im;
-            cpx_mul(b, l, a_c_re + b_d_im, a_c_im - b_d_re, w);
-            cpx_mul(c, l, ac_re - bd_re, ac_im - bd_im, w + 2);
-            cpx_mul(d, l, a_c_re - b_d_im, a_c_im + b_d_re, w + 4);
-        }
-    }
+    const struct fft_level *level = &p->levels[k];
+    if (k > 0)
+        for (size_t i = 0; i < level->radix; i++)
+            transform(p, x + i * level->n_slots, k - 1);
+    if (level->radix == 4)
+        LANE_CALL(p->simd, combine4, (x, level->n_slots, level->twiddles));
+    else
+        LANE_CALL(p->simd, combine2, (x, level->n_slots, level->twiddles));
 }
 
-/* A last level of 4: all its factors are 1 and left out. n_blocks of four points. */
-LANE_BODY void last4_body(struct lane_cpx *x, size_t n_blocks)
+void fft_forward(const struct fft_plan *p, struct lane_cpx *work)
 {
-    for (size_t p = 0; p < n_blocks; p++, x += 4) {
-        LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            double ac_re = x[0].re[l] + x[2].re[l], ac_im = x[0].im[l] + x[2].im[l];
-            double a_c_re = x[0].re[l] - x[2].re[l], a_c_im = x[0].im[l] - x[2].im[l];
-            double bd_re = x[1].re[l] + x[3].re[l], bd_im = x[1].im[l] + x[3].im[l];
-            double b_d_re = x[1].re[l] - x[3].re[l], b_d_im = x[1].im[l] - x[3].im[l];
-            x[0].re[l] = ac_re + bd_re;
-            x[0].im[l] = ac_im + bd_im;
-            x[1].re[l] = a_c_re + b_d_im;
-            x[1].im[l] = a_c_im - b_d_re;
-            x[2].re[l] = ac_re - bd_re;
-            x[2].im[l] = ac_im - bd_im;
-            x[3].re[l] = a_c_re - b_d_im;
-            x[3].im[l] = a_c_im + b_d_re;
-        }
-    }
-}
-LANE_VERSIONS(last4, (struct lane_cpx * x, size_t n_blocks), (x, n_blocks))
-
-LANE_BODY void level5_body(struct lane_cpx *x, size_t m, const double *w)
-{
-    const double cos72 = 0.30901699437494742410, cos144 = -0.80901699437494742410;
-    const double sin72 = 0.95105651629515357212, sin144 = 0.58778525229247312917;
-    for (size_t p = 0; p < m; p++, w += 8) {
-        struct lane_cpx *a = x + p, *b = a + m, *c = b + m, *d = c + m, *f = d + m;
-        LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            double bf_re = b->re[l] + f->re[l], bf_im = b->im[l] + f->im[l];
-            double b_f_re = b->re[l] - f->re[l], b_f_im = b->im[l] - f->im[l];
-            double cd_re = c->re[l] + d->re[l], cd_im = c->im[l] + d->im[l];
-            double c_d_re = c->re[l] - d->re[l], c_d_im = c->im[l] - d->im[l];
-            double u_re = a->re[l] + (cos72 * bf_re + cos144 * cd_re);
-            double u_im = a->im[l] + (cos72 * bf_im + cos144 * cd_im);
-            double v_re = a->re[l] + (cos144 * bf_re + cos72 * cd_re);
-            double v_im = a->im[l] + (cos144 * bf_im + cos72 * cd_im);
-            double s_re = sin72 * b_f_re + sin144 * c_d_re, s_im = sin72 * b_f_im + sin144 * c_d_im;
-            double t_re = sin144 * b_f_re - sin72 * c_d_re, t_im = sin144 * b_f_im - sin72 * c_d_im;
-            a->re[l] += bf_re + cd_re;
-            a->im[l] += bf_im + cd_im;
-            cpx_mul(b, l, u_re + s_im, u_im - s_re, w);
-            cpx_mul(c, l, v_re + t_im, v_im - t_re, w + 2);
-            cpx_mul(d, l, v_re - t_im, v_im + t_re, w + 4);
-            cpx_mul(f, l, u_re - s_im, u_im + s_re, w + 6);
-        }
-    }
+    transform(p, work, p->n_levels - 1);
 }
 
-LANE_BODY void level_body(struct lane_cpx *x, size_t m, unsigned radix, const double *w)
-{
-    switch (radix) {
-    case 2:
-        level2_body(x, m, w);
-        break;
-    case 3:
-        level3_body(x, m, w);
-        break;
-    case 4:
-        level4_body(x, m, w);
-        break;
-    default:
-        level5_body(x, m, w);
-    }
-}
-LANE_VERSIONS(level, (struct lane_cpx * x, size_t m, unsigned radix, const double *w),
-              (x, m, radix, w))
-
-/* Depth first: see the top of the file. Recursion ends after n_levels. */
-static void transform(const struct fft_plan *p, struct lane_cpx *x, size_t n, size_t level_i)
-{
-    unsigned radix = p->radix[level_i];
-    size_t m = n / radix;
-    LANE_CALL(p->simd, level, (x, m, radix, p->twiddles[level_i]));
-    if (level_i + 1 == p->n_levels)
-        return;
-    if (level_i + 2 == p->n_levels && p->radix[level_i + 1] == 4) {
-        LANE_CALL(p->simd, last4, (x, radix));
-        return;
-    }
-    for (unsigned k = 0; k < radix; k++)
-        transform(p, x + k * m, m, level_i + 1);
-}
-
-/* ---------------------------------------------------------------- real to complex and back */
+/* ---------------------------------------------------------------- inverse */
 
 /*
- * With Z the transform of even + i odd, E and O those of the even and odd samples:
- *     E[k] = (Z[k] + conj Z[h-k]) / 2,   i O[k] = (Z[k] - conj Z[h-k]) / 2,
- *     X[k] = E[k] + e^{-2 pi i k / n} O[k],   X[h-k] = conj(E[k] - e^{-2 pi i k / n} O[k]).
+ * The inverse of a real signal's transform is Hartley's transform, which is its own inverse but for
+ * 1 / n: with H[k] = Re X[k] - Im X[k] for all k < n (X[n - k] = conj X[k]) as a real signal, and Y
+ * its forward transform, x[i] = (Re Y[i] - Im Y[i]) / n.
  */
-struct unpacked {
-    double low_re, low_im, high_re, high_im;
-};
-
-LANE_BODY struct unpacked unpack_lane(const struct lane_cpx *a, const struct lane_cpx *b, size_t l,
-                                      double c, double s)
+LANE_BODY double hartley_in(const struct lane_cpx *bins, size_t n, size_t k, size_t l)
 {
-    double e_re = 0.5 * (a->re[l] + b->re[l]), e_im = 0.5 * (a->im[l] - b->im[l]);
-    double o_re = 0.5 * (a->im[l] + b->im[l]), o_im = 0.5 * (b->re[l] - a->re[l]);
-    double t_re = c * o_re + s * o_im, t_im = c * o_im - s * o_re;
-    return (struct unpacked){e_re + t_re, e_im + t_im, e_re - t_re, t_im - e_im};
+    if (k == 0 || k == n / 2)
+        return bins[k].re[l];
+    return k < n / 2 ? bins[k].re[l] - bins[k].im[l] : bins[n - k].re[l] + bins[n - k].im[l];
 }
 
-LANE_BODY void unpack_bins_body(const struct fft_plan *p, const struct lane_cpx *z,
-                                struct lane_cpx *bins)
+void fft_inverse(const struct fft_plan *p, const struct lane_cpx *bins, struct lane_cpx *work,
+                 struct lane_f64 *frames)
 {
-    size_t h = p->n_half;
-    for (size_t k = 0; k <= h / 2; k++) {
-        const struct lane_cpx *a = &z[p->order[k]], *b = &z[p->order[k == 0 ? 0 : h - k]];
-        double c = p->unpack[2 * k], s = p->unpack[2 * k + 1];
-        LANE_LOOP
+    size_t n = p->n, q = n / 4;
+    for (size_t i = 0; i < q; i++)
+        for (size_t l = 0; l < LANES; l++)
+            fft_leaf(work + p->leaf_slot[i], l, hartley_in(bins, n, i, l),
+                     hartley_in(bins, n, i + q, l), hartley_in(bins, n, i + 2 * q, l),
+                     hartley_in(bins, n, i + 3 * q, l));
+    fft_forward(p, work);
+    double scale = 1.0 / (double)n;
+    for (size_t l = 0; l < LANES; l++) {
+        frames[0].at[l] = work[0].re[l] * scale;
+        frames[n / 2].at[l] = work[0].im[l] * scale;
+    }
+    for (size_t i = 1; i < n / 2; i++) {
+        const struct lane_cpx *y = &work[p->bin_slot[i]];
         for (size_t l = 0; l < LANES; l++) {
-            struct unpacked u = unpack_lane(a, b, l, c, s);
-            bins[h - k].re[l] = u.high_re;
-            bins[h - k].im[l] = u.high_im;
-            bins[k].re[l] = u.low_re;
-            bins[k].im[l] = u.low_im;
+            frames[i].at[l] = (y->re[l] - y->im[l]) * scale;
+            frames[n - i].at[l] = (y->re[l] + y->im[l]) * scale;
         }
     }
-}
-LANE_VERSIONS(unpack_bins,
-              (const struct fft_plan *p, const struct lane_cpx *z, struct lane_cpx *bins),
-              (p, z, bins))
-
-/* librosa rounds the bin to complex64 and takes its magnitude and the square in float: two more
- * roundings than here, none of which reaches 2e-6 dB. */
-LANE_BODY float power_of(double re, double im)
-{
-    double r = (float)re, i = (float)im;
-    return (float)(r * r + i * i);
-}
-
-LANE_BODY void unpack_power_body(const struct fft_plan *p, const struct lane_cpx *z,
-                                 struct lane_f32 *power)
-{
-    size_t h = p->n_half;
-    for (size_t k = 0; k <= h / 2; k++) {
-        const struct lane_cpx *a = &z[p->order[k]], *b = &z[p->order[k == 0 ? 0 : h - k]];
-        double c = p->unpack[2 * k], s = p->unpack[2 * k + 1];
-        LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            struct unpacked u = unpack_lane(a, b, l, c, s);
-            power[h - k].at[l] = power_of(u.high_re, u.high_im);
-            power[k].at[l] = power_of(u.low_re, u.low_im);
-        }
-    }
-}
-LANE_VERSIONS(unpack_power,
-              (const struct fft_plan *p, const struct lane_cpx *z, struct lane_f32 *power),
-              (p, z, power))
-
-/* The inverse of unpack, conjugated, so that the forward transform does the inverse one: Z[k] =
- * E[k] + i O[k], and Z[h-k] = conj E[k] + i conj O[k]. */
-LANE_BODY void pack_body(const struct fft_plan *p, const struct lane_cpx *bins,
-                         struct lane_cpx *work)
-{
-    size_t h = p->n_half;
-    double scale = 0.5 / (double)h;
-    for (size_t k = 0; k <= h / 2; k++) {
-        const struct lane_cpx *a = &bins[k], *b = &bins[h - k];
-        struct lane_cpx *low = &work[k], *high = &work[k == 0 ? 0 : h - k];
-        double c = p->unpack[2 * k], s = p->unpack[2 * k + 1];
-        double keep_im = k == 0 ? 0 : 1; /* the first and last bin of a real signal are real */
-        LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            double a_im = keep_im * a->im[l], b_im = keep_im * b->im[l];
-            double e_re = scale * (a->re[l] + b->re[l]), e_im = scale * (a_im - b_im);
-            double d_re = scale * (a->re[l] - b->re[l]), d_im = scale * (a_im + b_im);
-            double o_re = c * d_re - s * d_im, o_im = c * d_im + s * d_re;
-            high->re[l] = e_re + o_im;
-            high->im[l] = e_im - o_re;
-            low->re[l] = e_re - o_im;
-            low->im[l] = -(e_im + o_re);
-        }
-    }
-}
-LANE_VERSIONS(pack, (const struct fft_plan *p, const struct lane_cpx *bins, struct lane_cpx *work),
-              (p, bins, work))
-
-void fft_forward(const struct fft_plan *p, struct lane_cpx *work, struct lane_cpx *out)
-{
-    transform(p, work, p->n_half, 0);
-    LANE_CALL(p->simd, unpack_bins, (p, work, out));
-}
-
-void fft_forward_power(const struct fft_plan *p, struct lane_cpx *work, struct lane_f32 *out)
-{
-    transform(p, work, p->n_half, 0);
-    LANE_CALL(p->simd, unpack_power, (p, work, out));
-}
-
-void fft_inverse(const struct fft_plan *p, const struct lane_cpx *bins, struct lane_cpx *work)
-{
-    LANE_CALL(p->simd, pack, (p, bins, work));
-    transform(p, work, p->n_half, 0);
 }

@@ -14,13 +14,11 @@ bool stft_plan_init(struct stft_plan *p, uint32_t n_fft, uint32_t hop, enum simd
                        n_fft);
     if (!fft_plan_init(&p->fft, n_fft, simd, e))
         return false;
-    /* scipy.signal.get_window("hann", n, fftbins=True) */
+    /* scipy.signal.get_window("hann", n, fftbins=True), which samples from -pi on. */
+    const double pi = 3.14159265358979323846;
     p->window = mem_alloc_aligned(n_fft, sizeof *p->window);
-    for (uint32_t i = 0; i < n_fft; i++) {
-        double s, c;
-        elementary_sincos(i, n_fft, &s, &c);
-        p->window[i] = 0.5 - 0.5 * c;
-    }
+    for (uint32_t i = 0; i < n_fft; i++)
+        p->window[i] = 0.5 + 0.5 * elementary_cos(i * (2 * pi / n_fft) - pi);
     return true;
 }
 
@@ -93,56 +91,102 @@ LANE_BODY void transpose4(const float *in, size_t stride, float *out)
         memcpy(out + j * LANES, &r[j], sizeof r[j]);
 }
 
-/* Windowed samples of eight frames, the even ones to re and the odd ones to im. The transposed
- * samples rest in `columns` for a while because a load must not follow narrower stores closely. */
+enum { CHUNK = 16 };
+
+/* columns[i][l] = sample from + i of frame l, i < n. */
+LANE_BODY void columns_load(const float *span, size_t hop, size_t from, size_t n,
+                            float columns[][LANES])
+{
+    for (size_t i = 0; i < n; i += 4)
+        for (size_t l = 0; l < LANES; l += 4)
+            transpose4(span + l * hop + from + i, hop, &columns[i][l]);
+}
+
+/* Windows the samples and runs the first pass of the transform, on samples a quarter of the frame
+ * apart. The transposed samples rest in `columns` for a while because a load must not closely
+ * follow narrower stores to the same place. */
 LANE_BODY void load_body(const struct stft_plan *p, const float *span, struct lane_cpx *work)
 {
-    enum { CHUNK = 64 };
-    _Alignas(64) float columns[CHUNK][LANES];
-    for (size_t from = 0; from < p->n_fft; from += CHUNK) {
-        size_t n = size_min(CHUNK, p->n_fft - from);
-        for (size_t i = 0; i < n; i += 4)
-            for (size_t l = 0; l < LANES; l += 4)
-                transpose4(span + l * p->hop + from + i, p->hop, &columns[i][l]);
-        for (size_t i = 0; i < n; i += 2) {
-            struct lane_cpx *z = &work[(from + i) / 2];
-            double even = p->window[from + i], odd = p->window[from + i + 1];
+    static_assert(FFT_N_MIN / 4 % 4 == 0 && CHUNK % 4 == 0, "whole transpositions");
+    _Alignas(64) float columns[4][CHUNK][LANES];
+    size_t q = p->n_fft / 4, n = size_min(CHUNK, q);
+    for (size_t from = 0; from < q; from += n) {
+        for (size_t part = 0; part < 4; part++)
+            columns_load(span, p->hop, part * q + from, n, columns[part]);
+        for (size_t i = 0; i < n; i++) {
+            const double *w = p->window + from + i;
+            double w0 = w[0], w1 = w[q], w2 = w[2 * q], w3 = w[3 * q];
+            struct lane_cpx *slots = work + p->fft.leaf_slot[from + i];
             LANE_LOOP
-            for (size_t l = 0; l < LANES; l++) {
-                z->re[l] = columns[i][l] * even;
-                z->im[l] = columns[i + 1][l] * odd;
-            }
+            for (size_t l = 0; l < LANES; l++)
+                fft_leaf(slots, l, columns[0][i][l] * w0, columns[1][i][l] * w1,
+                         columns[2][i][l] * w2, columns[3][i][l] * w3);
         }
     }
 }
 LANE_VERSIONS(load, (const struct stft_plan *p, const float *span, struct lane_cpx *work),
               (p, span, work))
 
-void stft_bins(struct stft *s, const float *samples, size_t n_samples, size_t frame_i,
-               struct lane_cpx *bins)
+/* librosa rounds the bin to complex64 and takes its magnitude and the square in float: two more
+ * roundings than here, which do not reach 2e-6 dB. */
+LANE_BODY float power_of(double re, double im)
+{
+    double r = (float)re, i = (float)im;
+    return (float)(r * r + i * i);
+}
+
+LANE_BODY void unpack_power_body(const struct stft_plan *p, const struct lane_cpx *work,
+                                 struct lane_f32 *power)
+{
+    LANE_LOOP
+    for (size_t l = 0; l < LANES; l++) {
+        power[0].at[l] = power_of(work[0].re[l], 0);
+        power[p->n_bins - 1].at[l] = power_of(work[0].im[l], 0);
+    }
+    for (size_t k = 1; k + 1 < p->n_bins; k++) {
+        const struct lane_cpx *z = &work[p->fft.bin_slot[k]];
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
+            power[k].at[l] = power_of(z->re[l], z->im[l]);
+    }
+}
+LANE_VERSIONS(unpack_power,
+              (const struct stft_plan *p, const struct lane_cpx *work, struct lane_f32 *power),
+              (p, work, power))
+
+static void transform_frames(struct stft *s, const float *samples, size_t n_samples, size_t frame_i)
 {
     const float *span = span_of(s, samples, n_samples, frame_i);
     LANE_CALL(s->plan->fft.simd, load, (s->plan, span, s->work));
-    fft_forward(&s->plan->fft, s->work, bins);
+    fft_forward(&s->plan->fft, s->work);
+}
+
+void stft_bins(struct stft *s, const float *samples, size_t n_samples, size_t frame_i,
+               struct lane_cpx *bins)
+{
+    const struct stft_plan *p = s->plan;
+    transform_frames(s, samples, n_samples, frame_i);
+    for (size_t l = 0; l < LANES; l++) {
+        bins[0].re[l] = s->work[0].re[l];
+        bins[p->n_bins - 1].re[l] = s->work[0].im[l];
+        bins[0].im[l] = bins[p->n_bins - 1].im[l] = 0;
+    }
+    for (size_t k = 1; k + 1 < p->n_bins; k++)
+        bins[k] = s->work[p->fft.bin_slot[k]];
 }
 
 void stft_power(struct stft *s, const float *samples, size_t n_samples, size_t frame_i,
                 struct lane_f32 *power)
 {
-    const float *span = span_of(s, samples, n_samples, frame_i);
-    LANE_CALL(s->plan->fft.simd, load, (s->plan, span, s->work));
-    fft_forward_power(&s->plan->fft, s->work, power);
+    transform_frames(s, samples, n_samples, frame_i);
+    LANE_CALL(s->plan->fft.simd, unpack_power, (s->plan, s->work, power));
 }
 
 void stft_inverse(struct stft *s, const struct lane_cpx *bins, struct lane_f64 *frames)
 {
     const struct stft_plan *p = s->plan;
-    fft_inverse(&p->fft, bins, s->work);
-    for (size_t j = 0; j < p->n_fft / 2; j++) {
-        const struct lane_cpx *z = &s->work[p->fft.order[j]];
-        for (size_t l = 0; l < LANES; l++) {
-            frames[2 * j].at[l] = z->re[l] * p->window[2 * j];
-            frames[2 * j + 1].at[l] = -z->im[l] * p->window[2 * j + 1];
-        }
-    }
+    fft_inverse(&p->fft, bins, s->work, frames);
+    for (size_t i = 0; i < p->n_fft; i++)
+        for (size_t l = 0; l < LANES; l++)
+            frames[i].at[l] *= p->window[i];
 }

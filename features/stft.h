@@ -16,7 +16,7 @@ struct stft_plan {
     double *window;              /* n_fft */
 };
 
-/* n_fft is a multiple of 8 made of 2, 3 and 5; hop from 1 to n_fft; else ERR_USAGE. */
+/* n_fft is a power of two from 16 to 2^17; hop from 1 to n_fft; else ERR_USAGE. */
 MUST_CHECK bool stft_plan_init(struct stft_plan *p, uint32_t n_fft, uint32_t hop, enum simd simd,
                                struct err *e);
 void stft_plan_release(struct stft_plan *p);

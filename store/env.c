@@ -135,6 +135,17 @@ static bool refuse_truncated(const struct env *env, struct err *e)
                    env->dir, (uint64_t)st.st_size, need);
 }
 
+/* The first transaction makes the tables, the second writes the recipe: a store that had both and
+ * now lacks one is not new. */
+static bool missing_tables(const struct env *env, struct err *e)
+{
+    MDB_envinfo info;
+    if (mdb_env_info(env->mdb, &info) == MDB_SUCCESS && info.me_last_txnid >= 2)
+        return err_set(e, ERR_FATAL, "%s/data.mdb is damaged: its tables cannot be found",
+                       env->dir);
+    return err_set(e, ERR_PERM, "%s holds no tensors yet: run refrain extract", env->dir);
+}
+
 static bool open_tables(struct env *env, enum env_mode mode, struct err *e)
 {
     MDB_txn *txn = NULL;
@@ -146,6 +157,8 @@ static bool open_tables(struct env *env, enum env_mode mode, struct err *e)
         rc = mdb_dbi_open(txn, "track", create | MDB_INTEGERKEY, &env->track);
     if (rc == MDB_SUCCESS)
         rc = mdb_dbi_open(txn, "meta", create, &env->meta);
+    if (rc == MDB_SUCCESS && mode == ENV_READ && meta_is_new(env, txn))
+        rc = MDB_NOTFOUND; /* the writer was killed between making the tables and using them */
     if (rc == MDB_SUCCESS) {
         rc = mdb_txn_commit(txn);
         txn = NULL;
@@ -153,7 +166,7 @@ static bool open_tables(struct env *env, enum env_mode mode, struct err *e)
     if (txn)
         mdb_txn_abort(txn);
     if (rc == MDB_NOTFOUND)
-        return err_set(e, ERR_PERM, "%s holds no tensors yet: run refrain extract", env->dir);
+        return missing_tables(env, e);
     return rc == MDB_SUCCESS || env_err(e, rc, "cannot open its tables", env);
 }
 

@@ -60,6 +60,7 @@ static void draft_drop(struct draft *d)
 }
 
 struct exporter {
+    struct store *store;
     const struct store_snapshot *snap;
     enum export_values values;
     struct draft npy, description;
@@ -73,10 +74,14 @@ struct exporter {
     bool failed;
 };
 
-static void describe(struct exporter *x, uint64_t key, const struct record_info *info)
+static bool describe(struct exporter *x, uint64_t key, const struct record_info *info)
 {
     struct json *j = &x->json;
+    struct store_track_info track;
+    if (!store_get_track(x->store, store_key_row(key), &track, &x->err))
+        return false;
     json_object(j, NULL);
+    json_str(j, "track", track.track_id);
     json_u64(j, "row", store_key_row(key));
     json_u64(j, "clip", store_key_clip(key));
     json_u64(j, "view", store_key_view(key));
@@ -85,6 +90,7 @@ static void describe(struct exporter *x, uint64_t key, const struct record_info 
     json_f64(j, "max_error_db", (double)info->max_err_db);
     json_hex64(j, "source", info->source_id);
     json_end(j);
+    return true;
 }
 
 static bool export_record(struct exporter *x, uint64_t key, struct span record)
@@ -107,7 +113,8 @@ static bool export_record(struct exporter *x, uint64_t key, struct span record)
         return err_set(e, ERR_PERM, "its grid is %g and %g, the first record's %g and %g",
                        (double)info.scale, (double)info.offset, (double)x->scale,
                        (double)x->offset);
-    describe(x, key, &info);
+    if (!describe(x, key, &info))
+        return false;
     if (fwrite(x->clip, value_bytes, x->n_values, x->npy.file) != x->n_values)
         return err_set_errno(e, ERR_FATAL, errno, "cannot write %s", x->npy.path);
     x->n_clips++;
@@ -196,7 +203,8 @@ bool store_export_npy(struct store *s, const char *path, enum export_values valu
     char json_path[PATH_BYTES];
     if (!store_stat(s, &st, e) || !store_snapshot_init(s, &snap, e))
         return false;
-    struct exporter x = {.snap = &snap,
+    struct exporter x = {.store = s,
+                         .snap = &snap,
                          .values = values,
                          .decoder = record_decoder_new(),
                          .n_values = (size_t)snap.n_frames * snap.n_mels};

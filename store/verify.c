@@ -17,9 +17,10 @@
 #include <unistd.h>
 
 /* What the child says, one write each: shorter than PIPE_BUF, so whole. */
-enum event_kind { EVENT_PROGRESS, EVENT_DAMAGE, EVENT_DONE };
+enum event_kind { EVENT_PROGRESS, EVENT_DAMAGE, EVENT_DONE, EVENT_REFUSED };
 struct event {
     uint32_t kind;
+    uint32_t err_kind; /* of EVENT_REFUSED: nothing was checked */
     uint64_t clips, tracks, root;
     char text[VERIFY_TEXT_BYTES];
 };
@@ -31,6 +32,7 @@ enum { PROGRESS_CLIPS = 256 };
 struct check {
     int out_fd;
     bool deep;
+    enum err_kind refused;
     struct store *store;
     struct store_seat *seat;
     struct store_recipe recipe;
@@ -42,6 +44,7 @@ struct check {
 static void say(struct check *c, enum event_kind kind, const char *text)
 {
     struct event event = {.kind = (uint32_t)kind,
+                          .err_kind = (uint32_t)c->refused,
                           .clips = c->totals.clips,
                           .tracks = c->totals.tracks,
                           .root = c->totals.root};
@@ -213,7 +216,8 @@ static void check_all(struct check *c, const char *dataset_dir)
     if (!store_open(dataset_dir, &c->store, &e) || !store_enter(c->store, &c->seat, &e) ||
         !meta_get_recipe(&c->store->env, c->seat->txn, &c->recipe, &e) ||
         !meta_get_totals(&c->store->env, c->seat->txn, &stored, &e)) {
-        damage(c, "%s", e.msg);
+        c->refused = e.kind;
+        say(c, e.kind == ERR_FATAL ? EVENT_DAMAGE : EVENT_REFUSED, e.msg);
         return;
     }
     check_clips(c);
@@ -241,9 +245,17 @@ static void child_run(const char *dataset_dir, bool deep, int out_fd)
 
 /* ---------------------------------------------------------------- the parent */
 
-static void heard(const struct event *event, const struct verify_listener *listener,
-                  struct verify_report *report, bool *done)
+struct parent {
+    const struct verify_listener *listener;
+    struct verify_report report;
+    bool done; /* the child came to its end */
+    struct err refused;
+};
+
+static void heard(struct parent *p, const struct event *event)
 {
+    const struct verify_listener *listener = p->listener;
+    struct verify_report *report = &p->report;
     report->clips = event->clips;
     report->tracks = event->tracks;
     report->root = event->root;
@@ -252,15 +264,16 @@ static void heard(const struct event *event, const struct verify_listener *liste
         if (listener->damage)
             listener->damage(listener->arg, event->text);
     } else if (event->kind == EVENT_DONE) {
-        *done = true;
+        p->done = true;
+    } else if (event->kind == EVENT_REFUSED) {
+        err_set(&p->refused, (enum err_kind)event->err_kind, "%s", event->text);
     } else if (listener->progress) {
         listener->progress(listener->arg, event->clips);
     }
 }
 
 /* Reads events until the child is silent for good. False when it stalled. */
-static bool listen_to_child(int fd, const struct verify_listener *listener,
-                            struct verify_report *report, bool *done)
+static bool listen_to_child(struct parent *parent, int fd)
 {
     struct event event;
     size_t have = 0;
@@ -277,15 +290,16 @@ static bool listen_to_child(int fd, const struct verify_listener *listener,
         have += (size_t)n;
         if (have == sizeof event) {
             event.text[sizeof event.text - 1] = '\0';
-            heard(&event, listener, report, done);
+            heard(parent, &event);
             have = 0;
         }
     }
 }
 
-static void report_death(int status, const struct verify_listener *listener,
-                         struct verify_report *report)
+static void report_death(struct parent *p, int status)
 {
+    const struct verify_listener *listener = p->listener;
+    struct verify_report *report = &p->report;
     char text[VERIFY_TEXT_BYTES];
     if (WIFSIGNALED(status))
         snprintf(text, sizeof text,
@@ -306,11 +320,8 @@ bool store_verify(const char *dataset_dir, bool deep, const struct verify_listen
                   struct verify_report *out, struct err *e)
 {
     static const struct verify_listener nobody;
-    struct verify_report report = {0};
+    struct parent parent = {.listener = listener ? listener : &nobody};
     int pipe_fds[2], status = 0;
-    bool done = false;
-    if (!listener)
-        listener = &nobody;
     if (pipe2(pipe_fds, O_CLOEXEC) != 0)
         return err_set_errno(e, ERR_FATAL, errno, "cannot make a pipe");
     pid_t child = fork();
@@ -324,7 +335,7 @@ bool store_verify(const char *dataset_dir, bool deep, const struct verify_listen
         child_run(dataset_dir, deep, pipe_fds[1]);
     }
     close(pipe_fds[1]);
-    bool moved = listen_to_child(pipe_fds[0], listener, &report, &done);
+    bool moved = listen_to_child(&parent, pipe_fds[0]);
     close(pipe_fds[0]);
     if (!moved)
         kill(child, SIGKILL);
@@ -333,9 +344,13 @@ bool store_verify(const char *dataset_dir, bool deep, const struct verify_listen
     if (!moved)
         return err_set(e, ERR_FATAL,
                        "verifying %s made no progress for %d s after %" PRIu64 " records",
-                       dataset_dir, VERIFY_STALL_MS / 1000, report.clips);
-    if (!done)
-        report_death(status, listener, &report);
-    *out = report;
+                       dataset_dir, VERIFY_STALL_MS / 1000, parent.report.clips);
+    if (parent.refused.kind != ERR_NONE) {
+        *e = parent.refused;
+        return false;
+    }
+    if (!parent.done)
+        report_death(&parent, status);
+    *out = parent.report;
     return true;
 }

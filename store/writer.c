@@ -170,8 +170,9 @@ static bool disk_check(const struct store_writer *w, uint64_t more_bytes, struct
     if (free_bytes >= need + w->params.disk_floor_bytes)
         return true;
     return err_set(e, ERR_FATAL,
-                   "the disk of %s is full: %" PRIu64 " KiB free, the next commit needs %" PRIu64
-                   " KiB above the floor of %" PRIu64 " KiB; what was committed is safe, make room "
+                   "the disk of %.120s is full: %" PRIu64
+                   " KiB free, the next commit needs %" PRIu64 " KiB above the floor of %" PRIu64
+                   " KiB; what was committed is safe, make room "
                    "and run the command again",
                    w->env.dir, free_bytes >> 10, need >> 10, w->params.disk_floor_bytes >> 10);
 }
@@ -348,21 +349,23 @@ uint64_t store_commit_deadline_ns(const struct store_writer *w)
     return w->batch_start_ns + w->params.commit_ns;
 }
 
-/* LMDB says EIO for a write that came back short, which is what a disk that is just full does. */
+/* LMDB says EIO for a write that came back short too, which is what a disk or a quota does that is
+ * just full. */
 static bool commit_refuse(const struct store_writer *w, int rc, uint64_t batch_bytes, struct err *e)
 {
-    uint64_t free_bytes = UINT64_MAX;
+    uint64_t free_bytes = 0;
     struct err ignored;
-    bool asked = file_free_bytes(w->env.dir, &free_bytes, &ignored);
-    bool full = rc == ENOSPC || rc == EDQUOT || rc == EFBIG ||
-                (rc == EIO && asked && free_bytes < batch_bytes + TREE_SLACK_BYTES);
-    if (!full)
+    const char *what = "no room for";
+    if (rc == EIO)
+        what = "a write failed or came back short (a full disk or quota, or a failing disk):";
+    else if (rc != ENOSPC && rc != EDQUOT && rc != EFBIG)
         return env_err(e, rc, "cannot commit; what was committed before is safe", &w->env);
+    if (!file_free_bytes(w->env.dir, &free_bytes, &ignored))
+        free_bytes = 0;
     return err_set(e, ERR_FATAL,
-                   "no room for %s: %s; this commit needs %" PRIu64 " KiB, %" PRIu64
-                   " KiB are free; what was committed before is safe, make room and run the "
-                   "command again",
-                   w->env.dir, mdb_strerror(rc), (batch_bytes + TREE_SLACK_BYTES) >> 10,
+                   "%s %.120s: %s; this commit needs %" PRIu64 " KiB, %" PRIu64
+                   " KiB are free; what was committed is safe, make room and run the command again",
+                   what, w->env.dir, mdb_strerror(rc), (batch_bytes + TREE_SLACK_BYTES) >> 10,
                    free_bytes >> 10);
 }
 

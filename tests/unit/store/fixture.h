@@ -92,6 +92,27 @@ static inline bool fixture_put(struct store_writer *w, struct record_encoder *en
     return ok;
 }
 
+/* Writes rows[n] in this order, committing after each `per_commit` tracks. */
+static inline bool fixture_write(const char *dir, const uint64_t *rows, size_t n, size_t per_commit,
+                                 struct err *e)
+{
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    bool ok = store_writer_open(dir, &recipe, &params, &w, e);
+    for (size_t i = 0; i < n && ok; i++) {
+        bool added = false;
+        ok = fixture_put(w, enc, rows[i], &added, e) && added;
+        if (ok && (i + 1) % per_commit == 0)
+            ok = store_commit(w, e);
+    }
+    ok = ok && store_commit(w, e);
+    store_writer_close(w);
+    record_encoder_free(enc);
+    return ok;
+}
+
 /* A fresh directory under $TMPDIR or /tmp; fixture_remove takes it away again. */
 static inline void fixture_dir(char out[PATH_BYTES])
 {

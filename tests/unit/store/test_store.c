@@ -7,27 +7,6 @@
  */
 enum { N_VALUES = FIXTURE_FRAMES * FIXTURE_MELS };
 
-/* Writes rows[n] in this order, committing after each `per_commit` tracks. */
-static bool write_rows(const char *dir, const uint64_t *rows, size_t n, size_t per_commit,
-                       struct err *e)
-{
-    struct store_recipe recipe = fixture_recipe();
-    struct store_writer_params params = fixture_params();
-    struct store_writer *w = NULL;
-    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
-    bool ok = store_writer_open(dir, &recipe, &params, &w, e);
-    for (size_t i = 0; i < n && ok; i++) {
-        bool added = false;
-        ok = fixture_put(w, enc, rows[i], &added, e) && added;
-        if (ok && (i + 1) % per_commit == 0)
-            ok = store_commit(w, e);
-    }
-    ok = ok && store_commit(w, e);
-    store_writer_close(w);
-    record_encoder_free(enc);
-    return ok;
-}
-
 static struct store_stat stat_of(const char *dir)
 {
     struct err e = {0};
@@ -48,7 +27,7 @@ static void test_what_goes_in_comes_out(void)
     struct record_info info;
     struct store_track_info track;
     fixture_dir(dir);
-    CHECK_OK(write_rows(dir, rows, ARRAY_LEN(rows), 2, &e), &e);
+    CHECK_OK(fixture_write(dir, rows, ARRAY_LEN(rows), 2, &e), &e);
     CHECK_OK(store_open(dir, &s, &e), &e);
     CHECK_OK(store_snapshot_init(s, &snap, &e), &e);
     CHECK_U64(snap.n_keys, 4 * FIXTURE_VIEWS);
@@ -120,7 +99,7 @@ static void test_root_is_the_content(void)
         struct root_sum sum = {.checked = true};
         char dir[PATH_BYTES];
         fixture_dir(dir);
-        CHECK_OK(write_rows(dir, orders[i], 6, i + 1, &e), &e);
+        CHECK_OK(fixture_write(dir, orders[i], 6, i + 1, &e), &e);
         struct store_stat st = stat_of(dir);
         roots[i] = st.root;
         CHECK_OK(store_open(dir, &s, &e) && store_each(s, add_root, &sum, &e), &e);
@@ -146,7 +125,7 @@ static void test_putting_twice_changes_nothing(void)
     char dir[PATH_BYTES];
     bool added = true, there = false;
     fixture_dir(dir);
-    CHECK_OK(write_rows(dir, rows, 2, 1, &e), &e);
+    CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
     uint64_t root = stat_of(dir).root;
     CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
     CHECK_OK(fixture_put(w, enc, 2, &added, &e), &e);
@@ -208,7 +187,7 @@ static void test_other_recipe_refused(void)
     struct store_writer *w = NULL;
     char dir[PATH_BYTES];
     fixture_dir(dir);
-    CHECK_OK(write_rows(dir, rows, 1, 1, &e), &e);
+    CHECK_OK(fixture_write(dir, rows, 1, 1, &e), &e);
     snprintf(recipe.text, sizeof recipe.text, "rate_hz=22050\nn_mels=%d\nclip.ms=5000\nseed=1\n",
              FIXTURE_MELS);
     CHECK(!store_writer_open(dir, &recipe, &params, &w, &e));
@@ -283,7 +262,7 @@ static void test_missing_things(void)
     CHECK(!store_exists(dir));
     CHECK(!store_open(dir, &s, &e));
     CHECK(e.kind == ERR_PERM && strstr(e.msg, "refrain extract"));
-    CHECK_OK(write_rows(dir, rows, 2, 1, &e), &e);
+    CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
     CHECK(store_exists(dir));
     CHECK_OK(store_open(dir, &s, &e), &e);
     uint64_t keys[2] = {store_key(1, 0, 0), store_key(7, 1, 2)};

@@ -67,7 +67,8 @@ static bool parse_line(const struct header *header, const char *line, const char
 
 void metrics_parse(struct span text, struct metrics *out)
 {
-    *out = (struct metrics){0};
+    const struct metrics_line nothing = {NAN, NAN, NAN, NAN, NAN};
+    *out = (struct metrics){.best = nothing, .last = nothing};
     struct header header = {0};
     const char *at = text.ptr, *text_end = at + text.len;
     while (at < text_end) {

@@ -4,6 +4,7 @@
 #include "programs/html.h"
 #include "programs/plot.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -56,6 +57,24 @@ static size_t tally_bars(struct tally *t, struct plot_bar *out, size_t n_max)
     return n;
 }
 
+/* What the best epoch saves of the baseline's loss, as a share; NAN when it is not known. */
+static double model_gain(const struct report_model *m)
+{
+    return 1 - m->metrics.best.val_loss / m->metrics.best.baseline_loss;
+}
+
+/* The model that gains most; NULL when none has figures. */
+static const struct report_model *best_model(const struct report_data *r)
+{
+    const struct report_model *best = NULL;
+    for (size_t i = 0; i < r->n_models; i++) {
+        double gain = model_gain(&r->models[i]);
+        if (isfinite(gain) && (best == NULL || gain > model_gain(best)))
+            best = &r->models[i];
+    }
+    return best;
+}
+
 /* ---------------------------------------------------------------- head */
 
 static void head(const struct dataset *d, const struct report_data *r, int64_t made_s, FILE *out)
@@ -95,7 +114,14 @@ static void head(const struct dataset *d, const struct report_data *r, int64_t m
     figure_count(out, "Clips", store->clips, "views included");
     figure_size(out, "Store", (double)store->file_bytes, "on disk");
     figure_size(out, "A clip", clip_bytes, "stored");
-    figure_count(out, "Requests", r->status.requests, "made");
+    const struct report_model *best = best_model(r);
+    if (best != NULL)
+        fprintf(out,
+                "<div><dt>Model</dt><dd>%+.1f %%<span class=\"unit\">loss to "
+                "baseline</span></dd></div>\n",
+                -100 * model_gain(best));
+    else
+        figure_count(out, "Requests", r->status.requests, "made");
     fputs("</dl>\n", out);
 }
 
@@ -434,9 +460,9 @@ static void section_store(const struct dataset *d, const struct report_data *r, 
 
 /* ---------------------------------------------------------------- models */
 
-static void cell_number(FILE *out, double value, const char *format_class)
+static void cell_number(FILE *out, double value)
 {
-    fprintf(out, "<td class=\"n%s\">", format_class);
+    fputs("<td class=\"n\">", out);
     if (isfinite(value))
         fprintf(out, "%.4g", value);
     else
@@ -447,16 +473,16 @@ static void cell_number(FILE *out, double value, const char *format_class)
 static void model_row(FILE *out, const struct report_model *m)
 {
     const struct metrics_line *best = &m->metrics.best;
-    double gain = 100 * (1 - best->val_loss / best->baseline_loss);
+    double gain = 100 * model_gain(m);
     fputs("<tr><td>", out);
     html_text(out, m->name);
     fputs("</td>", out);
-    cell_number(out, m->metrics.last.epoch, "");
-    cell_number(out, m->metrics.last.step, "");
-    cell_number(out, best->epoch, "");
-    cell_number(out, best->train_loss, "");
-    cell_number(out, best->val_loss, "");
-    cell_number(out, best->baseline_loss, "");
+    cell_number(out, m->metrics.last.epoch);
+    cell_number(out, m->metrics.last.step);
+    cell_number(out, best->epoch);
+    cell_number(out, best->train_loss);
+    cell_number(out, best->val_loss);
+    cell_number(out, best->baseline_loss);
     if (isfinite(gain))
         fprintf(out, "<td class=\"n\"><span class=\"%s\">%.1f %% %s</span></td></tr>\n",
                 gain > 0 ? "good" : "bad", fabs(gain), gain > 0 ? "better" : "worse");
@@ -486,9 +512,7 @@ static void section_models(const struct report_data *r, FILE *out)
         if (m->curves_svg.len == 0)
             continue;
         /* As an image, so that nothing in the file reaches this page. */
-        fputs("<figure>\n<h3>", out);
-        html_text(out, m->name);
-        fputs("</h3>\n<img alt=\"training, validation and baseline loss\" src=\"", out);
+        fputs("<figure>\n<img alt=\"training, validation and baseline loss\" src=\"", out);
         html_data_uri(out, "image/svg+xml", buf_span(&m->curves_svg));
         fputs("\"/>\n</figure>\n", out);
     }
@@ -506,6 +530,18 @@ static const struct conf_key *key_find(struct span name)
                 return key;
     }
     return NULL;
+}
+
+/* A family's default is a list of "NAME=VALUE". */
+static bool is_initial(const struct conf_key *key, const char *name, const char *value)
+{
+    if (key->type != CONF_RATES)
+        return strcmp(key->initial, value) == 0;
+    char assignment[CONF_NAME_BYTES * 2 + CONF_STR_BYTES];
+    int len = snprintf(assignment, sizeof assignment, "%s=%s", name + strlen(key->name) - 1, value);
+    const char *at = strstr(key->initial, assignment);
+    return at != NULL && (at == key->initial || at[-1] == ' ') &&
+           (at[len] == '\0' || at[len] == ' ');
 }
 
 /* conf_print's own lines, "key = value" between comments: one truth for how a value is written. */
@@ -527,13 +563,13 @@ static void conf_row(FILE *out, const char *line, size_t len)
     snprintf(name, sizeof name, "%.*s", (int)name_len, line);
     snprintf(text, sizeof text, "%.*s", (int)value_len, value);
     const struct conf_key *key = key_find((struct span){line, name_len});
-    bool changed = key != NULL && key->type != CONF_RATES && strcmp(key->initial, text) != 0;
+    bool changed = key != NULL && !is_initial(key, name, text);
     fprintf(out, "<tr%s><td><code>", changed ? " class=\"changed\"" : "");
     html_text(out, name);
     fputs("</code></td><td><code>", out);
     html_text(out, text);
     fputs("</code>", out);
-    if (key != NULL && key->unit[0] != '\0' && value_len > 0) {
+    if (key != NULL && key->unit[0] != '\0' && isdigit((unsigned char)text[0])) {
         fputs(" <span class=\"soft\">", out);
         html_text(out, key->unit);
         fputs("</span>", out);

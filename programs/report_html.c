@@ -116,10 +116,10 @@ static void head(const struct dataset *d, const struct report_data *r, int64_t m
     figure_size(out, "A clip", clip_bytes, "stored");
     const struct report_model *best = best_model(r);
     if (best != NULL)
-        fprintf(out,
-                "<div><dt>Model</dt><dd>%+.1f %%<span class=\"unit\">loss to "
-                "baseline</span></dd></div>\n",
-                -100 * model_gain(best));
+        fprintf(
+            out,
+            "<div><dt>Loss</dt><dd>%.1f %%<span class=\"unit\">%s the baseline</span></dd></div>\n",
+            100 * fabs(model_gain(best)), model_gain(best) > 0 ? "below" : "above");
     else
         figure_count(out, "Requests", r->status.requests, "made");
     fputs("</dl>\n", out);

@@ -26,9 +26,9 @@ const char *const report_style[REPORT_STYLE_PARTS] = {
     "Mono\",monospace;font-size:.88em;"
     "overflow-wrap:anywhere}\n"
     ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.2rem,1fr));gap:1px;"
-    "background:var(--line);border:1px solid var(--line);border-radius:8px;overflow:hidden;"
+    "border:1px solid var(--line);border-radius:8px;overflow:hidden;"
     "margin:2rem 0 0;padding:0}\n"
-    ".figures div{background:var(--paper);padding:.95rem 1.1rem 1rem}\n"
+    ".figures div{box-shadow:0 0 0 1px var(--line);padding:.95rem 1.1rem 1rem}\n"
     ".figures dt{font-size:.8rem;color:var(--soft);margin:0}\n"
     ".figures dd{font-size:1.5rem;font-weight:600;letter-spacing:-.015em;margin:.1rem 0 0;"
     "white-space:nowrap}\n"
@@ -71,7 +71,9 @@ const char *const report_style[REPORT_STYLE_PARTS] = {
     "footer{margin-top:4rem;font-size:.85rem;color:var(--soft)}\n"
     "@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#ccc;--field:#f2f2f2;"
     "--strong:#2f6c8c;--pale:#c3d8e2;--warm:#b2573a;--warm-pale:#e5c3b5;--wait:#b9b7b1;"
-    "--dup:#d9d6cf}body{padding:0;font-size:10.5pt;max-width:none}"
+    "--dup:#d9d6cf}body{padding:0;font-size:10pt;max-width:none}"
+    ".pair{grid-template-columns:1fr 1fr;gap:0 1.2rem}.figures{grid-template-columns:repeat(6,1fr)}"
+    ".figures div{padding:.5rem .6rem}.figures dd{font-size:1.05rem}"
     "figure,.figures,tr,h2+*{break-inside:avoid}h2,h3{break-after:avoid}"
     "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n",
 };

@@ -194,6 +194,25 @@ static void test_every_cause_has_advice(void)
     CHECK(advice_find("unheard_of") == NULL);
 }
 
+/* The page for operators says the same as the program. Tests run in the root of the repository. */
+static void test_operations_page(void)
+{
+    struct err e = {0};
+    struct buf page;
+    buf_init(&page, 1 << 20);
+    CHECK_OK(file_read_all("docs/OPERATIONS.md", &page, &e) && buf_terminate(&page, &e), &e);
+    for (size_t i = 0; page.data != NULL && i < n_advice; i++) {
+        char line[512];
+        snprintf(line, sizeof line, "| `%s` | %s | %s |\n", advice_table[i].cause,
+                 advice_table[i].means, advice_table[i].what_to_do);
+        bool is_there = strstr((const char *)page.data, line) != NULL;
+        CHECK(is_there);
+        if (!is_there)
+            printf("#   docs/OPERATIONS.md lacks %s", line);
+    }
+    buf_release(&page);
+}
+
 /* ---------------------------------------------------------------- tally */
 
 static void test_tally(void)
@@ -244,6 +263,7 @@ int main(void)
     RUN(test_rows_csv);
     RUN(test_quota);
     RUN(test_every_cause_has_advice);
+    RUN(test_operations_page);
     RUN(test_tally);
     return test_done();
 }

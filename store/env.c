@@ -146,28 +146,37 @@ static bool missing_tables(const struct env *env, struct err *e)
     return err_set(e, ERR_PERM, "%s holds no tensors yet: run refrain extract", env->dir);
 }
 
-static bool open_tables(struct env *env, enum env_mode mode, struct err *e)
+static int open_tables_in(struct env *env, MDB_txn *txn, unsigned create)
 {
-    MDB_txn *txn = NULL;
-    unsigned create = mode == ENV_WRITE ? MDB_CREATE : 0;
-    int rc = mdb_txn_begin(env->mdb, NULL, mode == ENV_WRITE ? 0 : MDB_RDONLY, &txn);
-    if (rc == MDB_SUCCESS)
-        rc = mdb_dbi_open(txn, "clip", create | MDB_INTEGERKEY, &env->clip);
+    int rc = mdb_dbi_open(txn, "clip", create | MDB_INTEGERKEY, &env->clip);
     if (rc == MDB_SUCCESS)
         rc = mdb_dbi_open(txn, "track", create | MDB_INTEGERKEY, &env->track);
     if (rc == MDB_SUCCESS)
         rc = mdb_dbi_open(txn, "meta", create, &env->meta);
-    if (rc == MDB_SUCCESS && mode == ENV_READ && meta_is_new(env, txn))
+    return rc;
+}
+
+static bool open_tables(struct env *env, enum env_mode mode, struct err *e)
+{
+    MDB_txn *txn = NULL;
+    struct store_recipe recipe;
+    bool schema_known = true;
+    int rc = mdb_txn_begin(env->mdb, NULL, mode == ENV_WRITE ? 0 : MDB_RDONLY, &txn);
+    if (rc == MDB_SUCCESS)
+        rc = open_tables_in(env, txn, mode == ENV_WRITE ? MDB_CREATE : 0);
+    if (rc == MDB_SUCCESS && !meta_is_new(env, txn))
+        schema_known = meta_get_recipe(env, txn, &recipe, e);
+    else if (rc == MDB_SUCCESS && mode == ENV_READ)
         rc = MDB_NOTFOUND; /* the writer was killed between making the tables and using them */
-    if (rc == MDB_SUCCESS) {
-        rc = mdb_txn_commit(txn);
+    if (rc == MDB_SUCCESS && schema_known) {
+        rc = mdb_txn_commit(txn); /* keeps the handles */
         txn = NULL;
     }
     if (txn)
         mdb_txn_abort(txn);
     if (rc == MDB_NOTFOUND)
         return missing_tables(env, e);
-    return rc == MDB_SUCCESS || env_err(e, rc, "cannot open its tables", env);
+    return schema_known && (rc == MDB_SUCCESS || env_err(e, rc, "cannot open its tables", env));
 }
 
 static bool data_file_exists(const struct env *env, struct err *e)

@@ -1,4 +1,5 @@
 #include "base/hash.h"
+#include "store/env.h"
 #include "tests/unit/store/fixture.h"
 
 /*
@@ -202,6 +203,44 @@ static void test_other_recipe_refused(void)
     fixture_remove(dir);
 }
 
+/* Sets the schema, the first word of the recipe, as a program of the future would. */
+static void set_schema(const char *dir, uint64_t schema)
+{
+    struct err e = {0};
+    struct env env;
+    MDB_txn *txn = NULL;
+    MDB_val key = {6, (char[]){"recipe"}}, value;
+    uint8_t bytes[STORE_RECIPE_BYTES + 64];
+    CHECK_OK(env_open(&env, dir, ENV_WRITE, 1 << 20, &e), &e);
+    CHECK(mdb_txn_begin(env.mdb, NULL, 0, &txn) == 0);
+    CHECK(mdb_get(txn, env.meta, &key, &value) == 0);
+    memcpy(bytes, value.mv_data, value.mv_size);
+    memcpy(bytes, &schema, sizeof schema);
+    value.mv_data = bytes;
+    CHECK(mdb_put(txn, env.meta, &key, &value, 0) == 0 && mdb_txn_commit(txn) == 0);
+    env_close(&env);
+}
+
+static void test_newer_store_refused(void)
+{
+    static const uint64_t rows[] = {1};
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct store *s = NULL;
+    char dir[PATH_BYTES];
+    fixture_dir(dir);
+    CHECK_OK(fixture_write(dir, rows, 1, 1, &e), &e);
+    set_schema(dir, STORE_SCHEMA + 1);
+    CHECK(!store_open(dir, &s, &e));
+    CHECK(e.kind == ERR_USAGE && strstr(e.msg, "newer refrain"));
+    e = (struct err){0};
+    CHECK(!store_writer_open(dir, &recipe, &params, &w, &e));
+    CHECK(e.kind == ERR_USAGE && strstr(e.msg, "newer refrain"));
+    fixture_remove(dir);
+}
+
 static void test_second_writer_refused(void)
 {
     struct err e = {0};
@@ -312,6 +351,7 @@ int main(void)
     RUN(test_putting_twice_changes_nothing);
     RUN(test_commit_policy);
     RUN(test_other_recipe_refused);
+    RUN(test_newer_store_refused);
     RUN(test_second_writer_refused);
     RUN(test_foreign_records_refused);
     RUN(test_missing_things);

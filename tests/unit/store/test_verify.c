@@ -116,6 +116,19 @@ static void flip_in_copies(int fd, size_t n_bytes, struct span header, size_t at
     mem_free(bytes);
 }
 
+/* A damaged record never becomes training data. */
+static void check_read_refuses(const char *dir, uint64_t key)
+{
+    struct err e = {0};
+    struct store *s = NULL;
+    float out[FIXTURE_FRAMES * FIXTURE_MELS];
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    CHECK(!store_read_batch(s, &key, 1, FIXTURE_FRAMES, FIXTURE_MELS, out, &e));
+    CHECK(e.kind == ERR_PERM);
+    CHECK(strstr(e.msg, "record"));
+    store_close(s);
+}
+
 static void test_flipped_bits_in_records(void)
 {
     enum { KEPT_BYTES = 32, FLIPS = 16 }; /* what is not flipped finds the copies again */
@@ -140,6 +153,7 @@ static void test_flipped_bits_in_records(void)
         uint8_t mask = (uint8_t)(1 << rng_below(&r, 8));
         flip_in_copies(fd, n_bytes, kept, at, mask);
         verify(dir, i % 2, &f);
+        check_read_refuses(dir, store_key(row, 0, (uint32_t)view));
         snprintf(want, sizeof want, "row %u, clip 0, view %u: record is damaged", (unsigned)row,
                  (unsigned)view);
         CHECK(strstr(f.all, want));
@@ -219,7 +233,8 @@ static void test_swapped_records(void)
     make_store(dir);
     snprintf(path, sizeof path, "%.3000s/features.mdb", dir);
     CHECK(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 4) == 0 &&
-          mdb_env_open(env, path, 0, 0644) == 0 && mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
+          mdb_env_set_mapsize(env, 64 << 20) == 0 && mdb_env_open(env, path, 0, 0644) == 0 &&
+          mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
           mdb_dbi_open(txn, "clip", MDB_INTEGERKEY, &clip) == 0);
     CHECK(mdb_get(txn, clip, &ka, &a) == 0 && mdb_get(txn, clip, &kb, &b) == 0);
     void *copy_a = mem_alloc(a.mv_size, 1), *copy_b = mem_alloc(b.mv_size, 1);
@@ -250,7 +265,8 @@ static void test_lost_record(void)
     make_store(dir);
     snprintf(path, sizeof path, "%.3000s/features.mdb", dir);
     CHECK(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 4) == 0 &&
-          mdb_env_open(env, path, 0, 0644) == 0 && mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
+          mdb_env_set_mapsize(env, 64 << 20) == 0 && mdb_env_open(env, path, 0, 0644) == 0 &&
+          mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
           mdb_dbi_open(txn, "clip", MDB_INTEGERKEY, &clip) == 0 &&
           mdb_del(txn, clip, &k, NULL) == 0 && mdb_txn_commit(txn) == 0);
     mdb_env_close(env);

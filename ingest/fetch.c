@@ -31,6 +31,7 @@ struct fetcher {
     CURLM *multi;
     size_t n_in_flight;
     struct exchange *exchanges; /* params.n_in_flight of them */
+    struct curl_slist *headers;
 };
 
 /* ---------------------------------------------------------------- libcurl's callbacks */
@@ -285,6 +286,9 @@ static bool set_options(struct exchange *x, struct err *e)
     SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_USERAGENT, p->user_agent);
+    /* Decoded when a server compresses unasked, but not asked for. */
+    SET(CURLOPT_ACCEPT_ENCODING, "");
+    SET(CURLOPT_HTTPHEADER, x->f->headers);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)p->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, (long)p->timeout_ms);
@@ -315,7 +319,9 @@ bool fetcher_open(const struct fetch_params *p, const struct fetch_hooks *hooks,
     f->hooks = *hooks;
     f->exchanges = mem_zalloc(p->n_in_flight, sizeof *f->exchanges);
     f->multi = curl_multi_init();
-    bool ok = f->multi != NULL || err_set(e, ERR_FATAL, "libcurl: no multi handle");
+    f->headers = curl_slist_append(NULL, "Accept-Encoding:");
+    bool ok = (f->multi != NULL && f->headers != NULL) ||
+              err_set(e, ERR_FATAL, "libcurl: no multi handle");
     if (ok)
         curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS,
                           (long)(p->n_in_flight + SPARE_CONNECTIONS));
@@ -341,6 +347,7 @@ void fetcher_close(struct fetcher *f)
     for (size_t i = 0; i < f->params.n_in_flight; i++)
         curl_easy_cleanup(f->exchanges[i].easy);
     curl_multi_cleanup(f->multi);
+    curl_slist_free_all(f->headers);
     mem_free(f->exchanges);
     mem_free(f);
     curl_global_cleanup();

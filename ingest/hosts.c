@@ -165,8 +165,7 @@ uint64_t hosts_throttled(struct hosts *h, size_t group_i, uint64_t advice_ms, ui
     assert(advice_ms <= RETRY_AFTER_MAX_MS);
     uint64_t window_ms = u64_min(g->window_ns / NS_PER_MS, PAUSE_MAX_MS);
     uint64_t least_ms = advice_ms > 0 ? advice_ms : window_ms;
-    /* It answers: whatever kept us from connecting is over. */
-    g->is_suspect = false;
+    g->is_suspect = true; /* after the pause one request asks whether it is over */
     return pause(h, g, least_ms, advice_ms > 0 ? 0 : PAUSE_MAX_MS, now_ns);
 }
 

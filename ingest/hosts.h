@@ -1,8 +1,8 @@
 /*
  * Host groups: who shares a limit and a pause. A host belongs to the rule of fetch.limit.* with the
  * longest suffix that fits, and all hosts of a rule are one group; a host that only "default" fits
- * is a group of its own. A group has a limiter, a pause (after 429 and 503) and a suspicion (after
- * a connection failed: one request at a time until the host answers).
+ * is a group of its own. A group has a limiter, a pause (after 429, 503 or a connection that
+ * failed) and a suspicion: after a pause one request at a time until the host answers well.
  */
 #ifndef REFRAIN_HOSTS_H
 #define REFRAIN_HOSTS_H

@@ -35,7 +35,9 @@ enum {
     COLLECT_MAX = 64,
     FAILURES_LOGGED = 20,
     POLL_MAX_MS = 250, /* so that the progress line lives */
-    BUSY_TRIES = 3,    /* answers 503 while others succeed that are the host's fault */
+    PAUSE_LOGGED_MS = 1000,
+    BUSY_TRIES = 3,      /* answers 503 to one row that are still the host's fault */
+    THROTTLE_TRIES = 20, /* answers 429 to one row, while others succeed */
 };
 #define WAITING_BYTES_MAX (UINT64_C(16) << 20)
 #define DRAIN_NS (5 * NS_PER_S)
@@ -119,25 +121,33 @@ static void charge_item(struct stage *s, struct todo_item *item, const struct re
     push_outcome(s, item, ROW_WAIT, cause, wall_ms() + (int64_t)u64_max(delay_ms, least_ms), NULL);
 }
 
+/* A throttle is the host's and never the row's, with one exception: when one link is refused time
+ * and again while the host serves others, or says 503 for it again and again, it is that link. */
+static bool is_row_to_blame(const struct todo_item *item, const struct host_group *g,
+                            unsigned status)
+{
+    if (status == 503)
+        return item->n_throttled > BUSY_TRIES;
+    return item->n_throttled > THROTTLE_TRIES && g->n_answered > item->n_answered_before;
+}
+
 static void throttle(struct stage *s, struct todo_item *item, const struct retry_verdict *v,
                      unsigned status, uint64_t advice_ms)
 {
     struct host_group *g = hosts_group(s->hosts, item->target_group_i);
-    bool others_succeed = g->n_answered > item->n_answered_before;
-    item->n_answered_before = g->n_answered;
     s->result->throttled++;
     committer_count(s->committer, 0, 1, 0);
-    /* A host that is busy for one link only, time and again, is not throttling. */
-    if (status == 503 && ++item->n_busy > BUSY_TRIES && others_succeed) {
-        charge_item(s, item, v, v->cause, advice_ms, "");
-        return;
-    }
+    if (item->n_throttled++ == 0)
+        item->n_answered_before = g->n_answered;
     bool was_paused = s->now_ns < g->paused_until_ns;
     uint64_t pause_ms = hosts_throttled(s->hosts, item->target_group_i, advice_ms, s->now_ns);
-    if (!was_paused)
+    if (!was_paused && pause_ms >= PAUSE_LOGGED_MS)
         log_info("host pauses", "host=%s status=%u seconds=%.1f", g->name, status,
                  (double)pause_ms / 1000);
-    todo_untake(s->todo, item);
+    if (is_row_to_blame(item, g, status))
+        charge_item(s, item, v, v->cause, advice_ms, "");
+    else
+        todo_untake(s->todo, item);
 }
 
 static void redirect(struct stage *s, struct todo_item *item, const char *target)
@@ -567,6 +577,7 @@ bool stage_run(const struct stage_params *p, struct catalog *c, struct spool *sp
         return false;
     bool ok = open_parts(&s, spool, e) && loop(&s, e);
     ok = close_parts(&s, ok, e);
+    s.progress.done = s.n_ended;
     progress_finish(&s.progress, clock_now_ns());
     out->seconds = (double)(clock_now_ns() - started_ns) / (double)NS_PER_S;
     return ok;

@@ -20,8 +20,8 @@ struct todo_item {
     uint32_t n_redirects;
     size_t group_i;             /* of the link in the catalogue */
     size_t target_group_i;      /* of `url`: another one after a redirect to another host */
-    uint64_t n_answered_before; /* the group's count when this row was last throttled */
-    uint32_t n_busy;            /* answers 503 */
+    uint64_t n_answered_before; /* the target group's count when this row was first throttled */
+    uint32_t n_throttled;
     struct todo_item *next;
 };
 

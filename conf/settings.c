@@ -85,7 +85,7 @@ static const struct conf_key keys[] = {
      0, 0, "", "transforms in order, each with its range and probability", NULL},
 
     {"extract.threads", CONF_U64, AT(extract.threads), "0", 0, 256, "threads",
-     "workers that decode and compute; 0: one a core", NULL},
+     "workers that decode and compute; 0: one a core, up to 8", NULL},
     {"extract.queue", CONF_U64, AT(extract.queue), "64", 1, 4096, "tracks",
      "finished tracks that may wait for the writer", NULL},
     {"extract.max_ms", CONF_U64, AT(extract.max_ms), "600000", 100, 3600000, "ms",

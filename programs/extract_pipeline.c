@@ -23,12 +23,12 @@
 #include <unistd.h>
 
 enum {
-    TODO_PER_THREAD = 2,               /* enough that no worker waits while the owner commits */
-    DEFAULT_THREADS_MAX = 16,          /* of extract.threads = 0: bounds memory on large machines */
-    JOB_RECORDS_MAX_BYTES = 128 << 20, /* of all jobs together */
-    BATCH_MAX_BYTES = 16 << 20,        /* of records in one commit */
-    UNCOMMITTED_MAX = 2048,            /* tracks */
-    LIST_AHEAD = 1024,                 /* items a listing finds beside the claimed ones */
+    TODO_PER_THREAD = 2,     /* enough that no worker waits while the owner commits */
+    DEFAULT_THREADS_MAX = 8, /* of extract.threads = 0: some 300 previews/s, more than any fetch */
+    JOB_RECORDS_MAX_BYTES = 64 << 20, /* of all jobs together */
+    BATCH_MAX_BYTES = 16 << 20,       /* of records in one commit */
+    UNCOMMITTED_MAX = 2048,           /* tracks */
+    LIST_AHEAD = 1024,                /* items a listing finds beside the claimed ones */
 };
 
 #define POLL_NS (NS_PER_S / 5)        /* how often an empty spool is looked at */

@@ -8,8 +8,12 @@
  * only after the commit that holds its tensors, so that a crash at any instant repeats work and
  * loses none.
  *
- * Memory: threads x (file + samples + scratch) + jobs x records of a track + one open batch of the
- * store; none of it depends on how much is in the spool.
+ * Memory does not depend on what or how much is in the spool. At the most: for each worker a file
+ * (fetch.max_bytes, 8 MiB), 16 MiB of decoded samples, a clip at the file's rate (7.3 MiB for 10 s
+ * at 192 kHz) and some 3 MiB of scratch; 128 MiB for the one preview at a time that needs more
+ * samples than that; 64 MiB of records on their way, 16 MiB in the store's open batch. That is
+ * 490 MiB with the 8 workers a large machine starts by default; a spool of ordinary previews takes
+ * about 12 MiB a worker.
  */
 #ifndef REFRAIN_EXTRACT_PIPELINE_H
 #define REFRAIN_EXTRACT_PIPELINE_H

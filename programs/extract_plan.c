@@ -51,8 +51,10 @@ struct feature_spec feature_spec_from_settings(const struct settings *s)
 
 size_t extract_plan_track_bytes(const struct extract_plan *p)
 {
-    return p->n_views *
-           (p->n_frames * p->spec.n_mels * sizeof(float) + RECORD_HEADER_BYTES + ZSTD_SLACK_BYTES);
+    static const size_t value_bytes[RECORD_DTYPES] = {
+        [RECORD_U8] = 1, [RECORD_U12] = 2, [RECORD_F32] = 4};
+    size_t payload_bytes = p->n_frames * p->spec.n_mels * value_bytes[p->dtype];
+    return p->n_views * (payload_bytes + RECORD_HEADER_BYTES + ZSTD_SLACK_BYTES);
 }
 
 static bool check_shape(const struct extract_plan *p, struct err *e)

@@ -241,33 +241,52 @@ void fft_forward(const struct fft_plan *p, struct lane_cpx *work)
  * 1 / n: with H[k] = Re X[k] - Im X[k] for all k < n (X[n - k] = conj X[k]) as a real signal, and Y
  * its forward transform, x[i] = (Re Y[i] - Im Y[i]) / n.
  */
-LANE_BODY double hartley_in(const struct lane_cpx *bins, size_t n, size_t k, size_t l)
+LANE_BODY void hartley_body(const struct fft_plan *p, const struct lane_cpx *bins,
+                            struct lane_cpx *work)
 {
-    if (k == 0 || k == n / 2)
-        return bins[k].re[l];
-    return k < n / 2 ? bins[k].re[l] - bins[k].im[l] : bins[n - k].re[l] + bins[n - k].im[l];
+    size_t q = p->n / 4;
+    for (size_t i = 0; i < q; i++) {
+        struct lane_cpx *slots = work + p->leaf_slot[i];
+        const struct lane_cpx *b0 = &bins[i], *b1 = &bins[i + q];
+        const struct lane_cpx *b2 = &bins[2 * q - i], *b3 = &bins[q - i];
+        double keep_im = i == 0 ? 0 : 1; /* bins 0 and n / 2 are real */
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
+            fft_leaf(slots, l, b0->re[l] - keep_im * b0->im[l], b1->re[l] - b1->im[l],
+                     b2->re[l] + keep_im * b2->im[l], b3->re[l] + b3->im[l]);
+    }
 }
+LANE_VERSIONS(hartley,
+              (const struct fft_plan *p, const struct lane_cpx *bins, struct lane_cpx *work),
+              (p, bins, work))
+
+LANE_BODY void unhartley_body(const struct fft_plan *p, const struct lane_cpx *work,
+                              struct lane_f64 *frames)
+{
+    double scale = 1.0 / (double)p->n;
+    LANE_LOOP
+    for (size_t l = 0; l < LANES; l++) {
+        frames[0].at[l] = work[0].re[l] * scale;
+        frames[p->n / 2].at[l] = work[0].im[l] * scale;
+    }
+    for (size_t i = 1; i < p->n / 2; i++) {
+        const struct lane_cpx *y = &work[p->bin_slot[i]];
+        struct lane_f64 *low = &frames[i], *high = &frames[p->n - i];
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            low->at[l] = (y->re[l] - y->im[l]) * scale;
+            high->at[l] = (y->re[l] + y->im[l]) * scale;
+        }
+    }
+}
+LANE_VERSIONS(unhartley,
+              (const struct fft_plan *p, const struct lane_cpx *work, struct lane_f64 *frames),
+              (p, work, frames))
 
 void fft_inverse(const struct fft_plan *p, const struct lane_cpx *bins, struct lane_cpx *work,
                  struct lane_f64 *frames)
 {
-    size_t n = p->n, q = n / 4;
-    for (size_t i = 0; i < q; i++)
-        for (size_t l = 0; l < LANES; l++)
-            fft_leaf(work + p->leaf_slot[i], l, hartley_in(bins, n, i, l),
-                     hartley_in(bins, n, i + q, l), hartley_in(bins, n, i + 2 * q, l),
-                     hartley_in(bins, n, i + 3 * q, l));
+    LANE_CALL(p->simd, hartley, (p, bins, work));
     fft_forward(p, work);
-    double scale = 1.0 / (double)n;
-    for (size_t l = 0; l < LANES; l++) {
-        frames[0].at[l] = work[0].re[l] * scale;
-        frames[n / 2].at[l] = work[0].im[l] * scale;
-    }
-    for (size_t i = 1; i < n / 2; i++) {
-        const struct lane_cpx *y = &work[p->bin_slot[i]];
-        for (size_t l = 0; l < LANES; l++) {
-            frames[i].at[l] = (y->re[l] - y->im[l]) * scale;
-            frames[n - i].at[l] = (y->re[l] + y->im[l]) * scale;
-        }
-    }
+    LANE_CALL(p->simd, unhartley, (p, work, frames));
 }

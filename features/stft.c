@@ -182,11 +182,18 @@ void stft_power(struct stft *s, const float *samples, size_t n_samples, size_t f
     LANE_CALL(s->plan->fft.simd, unpack_power, (s->plan, s->work, power));
 }
 
-void stft_inverse(struct stft *s, const struct lane_cpx *bins, struct lane_f64 *frames)
+LANE_BODY void window_body(const struct stft_plan *p, struct lane_f64 *frames)
 {
-    const struct stft_plan *p = s->plan;
-    fft_inverse(&p->fft, bins, s->work, frames);
-    for (size_t i = 0; i < p->n_fft; i++)
+    for (size_t i = 0; i < p->n_fft; i++) {
+        LANE_LOOP
         for (size_t l = 0; l < LANES; l++)
             frames[i].at[l] *= p->window[i];
+    }
+}
+LANE_VERSIONS(window, (const struct stft_plan *p, struct lane_f64 *frames), (p, frames))
+
+void stft_inverse(struct stft *s, const struct lane_cpx *bins, struct lane_f64 *frames)
+{
+    fft_inverse(&s->plan->fft, bins, s->work, frames);
+    LANE_CALL(s->plan->fft.simd, window, (s->plan, frames));
 }

@@ -17,7 +17,7 @@ enum {
     N_PADDED = (N_BINS + LANES - 1) / LANES * LANES, /* bins, to whole vectors */
     OVERLAP = VOCODER_N_FFT / VOCODER_HOP,
 };
-static_assert(VOCODER_N_FFT % VOCODER_HOP == 0, "the sum of squared windows repeats every hop");
+static_assert(VOCODER_N_FFT / 2 % VOCODER_HOP == 0, "samples begin where a hop begins");
 
 /* One column of the STFT in polar form; a zero bin has magnitude 0 and direction 1, as angle(0) is
  * 0 in NumPy. */
@@ -33,6 +33,7 @@ struct vocoder {
     struct lane_f64 frames[VOCODER_N_FFT];
     struct column columns[2][LANES]; /* batch b of the input in columns[b % 2] */
     size_t batch_i[2];               /* which batch is there */
+    struct column out[LANES];        /* mag unused */
     struct column turning;           /* unit vectors of the output; mag unused */
     double norm[VOCODER_HOP];        /* sum of squared windows away from the ends */
     double *sum;                     /* overlap-add of the output, from -n_fft / 2 on */
@@ -91,6 +92,21 @@ LANE_BODY void polar_body(struct lane_cpx *bins, struct lane_f64 *mag)
 }
 LANE_VERSIONS(polar, (struct lane_cpx * bins, struct lane_f64 *mag), (bins, mag))
 
+/* Eight bins at a time, so that the lines read stay in the first-level cache. */
+static void columns_store(struct vocoder *v, const struct lane_f64 *mag, struct column *columns)
+{
+    for (size_t from = 0; from < N_BINS; from += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            struct column *c = &columns[l];
+            size_t to = size_min(from + LANES, N_BINS);
+            for (size_t k = from; k < to; k++) {
+                c->mag[k] = mag[k].at[l];
+                c->re[k] = v->bins[k].re[l];
+                c->im[k] = v->bins[k].im[l];
+            }
+        }
+}
+
 static void batch_analyse(struct vocoder *v, const float *in, size_t n_in, size_t batch_i)
 {
     struct column *columns = v->columns[batch_i % 2];
@@ -100,16 +116,14 @@ static void batch_analyse(struct vocoder *v, const float *in, size_t n_in, size_
     struct lane_f64 *mag = v->frames; /* free at this time */
     static_assert((int)VOCODER_N_FFT >= (int)N_BINS, "magnitudes fit");
     LANE_CALL(v->plan.fft.simd, polar, (v->bins, mag));
-    for (size_t l = 0; l < LANES; l++) {
-        struct column *c = &columns[l];
-        /* librosa appends columns of zeros to those of the signal. */
-        bool is_there = batch_i * LANES + l < n_columns;
-        for (size_t k = 0; k < N_BINS; k++) {
-            c->mag[k] = is_there ? mag[k].at[l] : 0;
-            c->re[k] = is_there ? v->bins[k].re[l] : 1;
-            c->im[k] = is_there ? v->bins[k].im[l] : 0;
-        }
-    }
+    columns_store(v, mag, columns);
+    /* librosa appends columns of zeros to those of the signal. */
+    for (size_t l = 0; l < LANES; l++)
+        if (batch_i * LANES + l >= n_columns)
+            for (size_t k = 0; k < N_BINS; k++) {
+                columns[l].mag[k] = columns[l].im[k] = 0;
+                columns[l].re[k] = 1;
+            }
 }
 
 static const struct column *column_get(struct vocoder *v, const float *in, size_t n_in, size_t i)
@@ -146,24 +160,44 @@ LANE_VERSIONS(turn,
                double alpha, double *out_re, double *out_im),
               (turning, a, b, alpha, out_re, out_im))
 
-/* The output column at reading position `step`, into lane l of v->out_bins. */
-static void column_make(struct vocoder *v, const float *in, size_t n_in, double step, size_t l)
+/* The output columns at reading positions (from + l) * rate into v->out_bins, l < n. */
+static void columns_make(struct vocoder *v, const float *in, size_t n_in, double rate, size_t from,
+                         size_t n)
 {
-    size_t i = (size_t)step;
-    const struct column *a = column_get(v, in, n_in, i), *b = column_get(v, in, n_in, i + 1);
-    double re[N_PADDED], im[N_PADDED];
-    LANE_CALL(v->plan.fft.simd, turn, (&v->turning, a, b, step - (double)i, re, im));
-    for (size_t k = 0; k < N_BINS; k++) {
-        v->out_bins[k].re[l] = re[k];
-        v->out_bins[k].im[l] = im[k];
+    for (size_t l = 0; l < n; l++) {
+        double step = (double)(from + l) * rate;
+        size_t i = (size_t)step;
+        const struct column *a = column_get(v, in, n_in, i), *b = column_get(v, in, n_in, i + 1);
+        struct column *out = &v->out[l];
+        LANE_CALL(v->plan.fft.simd, turn, (&v->turning, a, b, step - (double)i, out->re, out->im));
     }
+    for (size_t k0 = 0; k0 < N_BINS; k0 += LANES) /* lanes from n on keep what they have, unused */
+        for (size_t l = 0; l < n; l++)
+            for (size_t k = k0; k < size_min(k0 + LANES, N_BINS); k++) {
+                v->out_bins[k].re[l] = v->out[l].re[k];
+                v->out_bins[k].im[l] = v->out[l].im[k];
+            }
+}
+
+static void frames_add(struct vocoder *v, size_t from, size_t n)
+{
+    for (size_t i0 = 0; i0 < VOCODER_N_FFT; i0 += LANES)
+        for (size_t l = 0; l < n; l++) {
+            double *sum = v->sum + (from + l) * VOCODER_HOP;
+            for (size_t i = i0; i < i0 + LANES; i++)
+                sum[i] += v->frames[i].at[l];
+        }
+}
+
+/* Whether as many windows as can lie over this hop of padded samples. */
+static bool norm_is_full(size_t block_i, size_t n_columns)
+{
+    return block_i + 1 >= OVERLAP && block_i < n_columns;
 }
 
 /* Sum of squared windows over padded sample block_i * hop + i of n_columns columns. */
 static double norm_at(const struct vocoder *v, size_t block_i, size_t i, size_t n_columns)
 {
-    if (block_i + 1 >= OVERLAP && block_i < n_columns)
-        return v->norm[i];
     double norm = 0;
     size_t first = block_i + 1 >= OVERLAP ? block_i + 1 - OVERLAP : 0;
     for (size_t t = first; t <= block_i && t < n_columns; t++) {
@@ -177,10 +211,19 @@ static double norm_at(const struct vocoder *v, size_t block_i, size_t i, size_t 
 static void samples_finish(const struct vocoder *v, size_t n_columns, size_t n_out, float *out)
 {
     const double tiny = 2.2250738585072014e-308;
-    for (size_t n = 0; n < n_out; n++) {
-        size_t at = n + VOCODER_N_FFT / 2;
-        double norm = norm_at(v, at / VOCODER_HOP, at % VOCODER_HOP, n_columns);
-        out[n] = (float)(norm > tiny ? v->sum[at] / norm : v->sum[at]);
+    for (size_t from = 0; from < n_out; from += VOCODER_HOP) {
+        size_t block_i = (from + VOCODER_N_FFT / 2) / VOCODER_HOP;
+        size_t n = size_min(VOCODER_HOP, n_out - from);
+        const double *sum = v->sum + block_i * VOCODER_HOP;
+        if (norm_is_full(block_i, n_columns)) {
+            for (size_t i = 0; i < n; i++)
+                out[from + i] = (float)(sum[i] / v->norm[i]);
+            continue;
+        }
+        for (size_t i = 0; i < n; i++) {
+            double norm = norm_at(v, block_i, i, n_columns);
+            out[from + i] = (float)(norm > tiny ? sum[i] / norm : sum[i]);
+        }
     }
 }
 
@@ -201,12 +244,9 @@ void vocoder_stretch(struct vocoder *v, const float *in, size_t n_in, double rat
     v->turning = *column_get(v, in, n_in, 0);
     for (size_t from = 0; from < n_columns; from += LANES) {
         size_t n_here = size_min(LANES, n_columns - from);
-        for (size_t l = 0; l < n_here; l++) /* lanes behind n_here keep old columns, unused */
-            column_make(v, in, n_in, (double)(from + l) * rate, l);
+        columns_make(v, in, n_in, rate, from, n_here);
         stft_inverse(&v->stft, v->out_bins, v->frames);
-        for (size_t l = 0; l < n_here; l++)
-            for (size_t i = 0; i < VOCODER_N_FFT; i++)
-                v->sum[(from + l) * VOCODER_HOP + i] += v->frames[i].at[l];
+        frames_add(v, from, n_here);
     }
     samples_finish(v, n_columns, n_out, out);
 }

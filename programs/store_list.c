@@ -112,7 +112,7 @@ static bool list_record(void *arg, uint64_t key, struct span record)
 
 bool store_print_list(struct store *s, bool as_json, FILE *out, struct err *e)
 {
-    struct json j;
+    struct json j = {0};
     struct listing l = {.store = s, .json = as_json ? &j : NULL, .out = out};
     if (as_json) {
         json_init(&j, out);

@@ -116,7 +116,7 @@ static void show_progress(void *arg, uint64_t clips)
 
 static bool run_verify(const struct args *args, struct err *e)
 {
-    struct json j;
+    struct json j = {0};
     struct verify_output o = {.json = as_json ? &j : NULL};
     struct verify_report report;
     const struct verify_listener listener = {show_damage, show_progress, &o};

@@ -27,11 +27,11 @@ static const struct {
 
 /* ---------------------------------------------------------------- errors */
 
-bool env_err(struct err *e, int rc, const char *what, const struct env *env)
+void env_err_fill(struct err *e, int rc, const char *what, const struct env *env)
 {
     assert(rc != MDB_SUCCESS);
     enum err_kind kind = rc == MDB_READERS_FULL ? ERR_TEMP : ERR_FATAL;
-    return err_set(e, kind, "%s: %s: %s", env->dir, what, mdb_strerror(rc));
+    err_fill(e, kind, "%s: %s: %s", env->dir, what, mdb_strerror(rc));
 }
 
 bool env_check_pid(const struct env *env, struct err *e)

@@ -68,8 +68,9 @@ MUST_CHECK bool env_grow(struct env *env, uint64_t need_bytes, struct err *e);
 
 MUST_CHECK bool env_check_pid(const struct env *env, struct err *e);
 
-/* An LMDB return code as an error; returns false. */
-bool env_err(struct err *e, int rc, const char *what, const struct env *env);
+/* env_err(e, rc, what, env): an LMDB return code as an error; an expression that is false. */
+#define env_err(...) (env_err_fill(__VA_ARGS__), err_false())
+void env_err_fill(struct err *e, int rc, const char *what, const struct env *env);
 
 /* Meta table. A text value that is longer than its room is damage: ERR_FATAL. */
 bool meta_is_new(const struct env *env, MDB_txn *txn); /* nothing was ever committed */

@@ -145,7 +145,7 @@ void filter_delta_u12(const uint16_t *restrict level, size_t n_frames, size_t n_
         int32_t before = i < n_mels ? 0 : level[i - n_mels];
         int32_t delta = (level[i] - before) & 0xfff;
         int32_t signed_delta = delta < 2048 ? delta : delta - 4096;
-        uint32_t folded = ((uint32_t)signed_delta << 1) ^ (uint32_t)(signed_delta >> 31);
+        uint32_t folded = (uint32_t)signed_delta << 1 ^ (signed_delta < 0 ? UINT32_MAX : 0);
         out[i] = (uint8_t)(folded & 0xff);
         out[n + i] = (uint8_t)(folded >> 8 & 0xf);
     }

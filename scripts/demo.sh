@@ -56,8 +56,12 @@ print("the server counted {requests} requests on {connections} connections, {0} 
 say "3  training; a work and its covers are on the same side of the split"
 "$refrain" train "$dir/dataset" --groups "$dir/corpus/truth.csv"
 
-say "4  the report"
+say "4  model against baselines, on works that training never saw"
+"$refrain" eval "$dir/dataset" --groups "$dir/corpus/truth.csv"
+
 "$refrain" report "$dir/dataset" >/dev/null
-echo "report: $dir/dataset/report.html"
-echo "models: $dir/dataset/models/"
-echo "the demo took $(($(date +%s) - started)) s"
+echo
+echo "report  $dir/dataset/report.html"
+echo "model   $dir/dataset/models/"
+echo "songs   $dir/corpus/previews/, named in $dir/corpus/music_info.csv"
+echo "all in  $(($(date +%s) - started)) s"

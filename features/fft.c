@@ -101,6 +101,7 @@ bool fft_plan_init(struct fft_plan *p, size_t n, enum simd simd, struct err *e)
                        FFT_N_MIN, FFT_N_MAX);
     struct circle circle = circle_of(n);
     uint32_t *bins = mem_alloc(n / 2, sizeof *bins);
+    p->slot_bin = bins;
     p->twiddle_block = mem_alloc_aligned(2 * n, sizeof *p->twiddle_block);
     double *next = p->twiddle_block;
     bins[0] = 0;
@@ -119,7 +120,6 @@ bool fft_plan_init(struct fft_plan *p, size_t n, enum simd simd, struct err *e)
     p->bin_slot = mem_zalloc(n / 2, sizeof *p->bin_slot);
     for (uint32_t s = 1; s < n / 2; s++)
         p->bin_slot[bins[s]] = s;
-    mem_free(bins);
 
     /* Sample i is in sub-block i mod radix of the last level, and so on down. */
     p->leaf_slot = mem_alloc(n / 4, sizeof *p->leaf_slot);
@@ -136,6 +136,7 @@ void fft_plan_release(struct fft_plan *p)
 {
     mem_free(p->twiddle_block);
     mem_free(p->leaf_slot);
+    mem_free(p->slot_bin);
     mem_free(p->bin_slot);
     *p = (struct fft_plan){0};
 }

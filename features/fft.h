@@ -28,6 +28,7 @@ struct fft_plan {
     double *twiddle_block;
     uint32_t
         *leaf_slot; /* [n / 4]: samples i, i + n/4, i + n/2, i + 3n/4 go to this slot and next */
+    uint32_t *slot_bin; /* [n / 2]: the bin that comes out in a slot behind slot 0 */
     uint32_t *bin_slot; /* [n / 2]: where bin k > 0 comes out; slot 0 holds bins 0 and n / 2 */
     enum simd simd;
 };

@@ -70,49 +70,96 @@ static const float *span_of(struct stft *s, const float *samples, size_t n_sampl
     return s->span;
 }
 
-/* Four floats: the one vector type that every target has, for the transposition alone. */
+/* Vectors for the transposition alone; every x86-64 and arm64 has the first. */
 typedef float float4 __attribute__((vector_size(16)));
+typedef float float8 __attribute__((vector_size(32)));
 
-/* out[j * LANES + l] = in[l * stride + j], 4 by 4. */
+LANE_BODY void load4(float4 *out, const float *in)
+{
+    memcpy(out, in, sizeof *out);
+}
+
+LANE_BODY void load8(float8 *out, const float *low, const float *high)
+{
+    float4 a, b;
+    load4(&a, low);
+    load4(&b, high);
+    *out = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+
+/* out[j * LANES + l] = in[l * stride + j], 4 by 4. Written out: gcc keeps an array in memory. */
 LANE_BODY void transpose4(const float *in, size_t stride, float *out)
 {
-    float4 r[4];
-    for (size_t l = 0; l < 4; l++)
-        memcpy(&r[l], in + l * stride, sizeof r[l]);
-    float4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
-    float4 b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-    float4 c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-    float4 d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-    r[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
-    r[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
-    r[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
-    r[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
-    for (size_t j = 0; j < 4; j++)
-        memcpy(out + j * LANES, &r[j], sizeof r[j]);
+    float4 r0, r1, r2, r3;
+    load4(&r0, in);
+    load4(&r1, in + stride);
+    load4(&r2, in + 2 * stride);
+    load4(&r3, in + 3 * stride);
+    float4 a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+    float4 b = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+    float4 c = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+    float4 d = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+    r0 = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+    r1 = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+    r2 = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+    r3 = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+    memcpy(out, &r0, sizeof r0);
+    memcpy(out + LANES, &r1, sizeof r1);
+    memcpy(out + 2 * LANES, &r2, sizeof r2);
+    memcpy(out + 3 * LANES, &r3, sizeof r3);
+}
+
+/* The same for rows l and l + 4 at once. */
+LANE_BODY void transpose8(const float *in, size_t stride, float *out)
+{
+    float8 r0, r1, r2, r3;
+    load8(&r0, in, in + 4 * stride);
+    load8(&r1, in + stride, in + 5 * stride);
+    load8(&r2, in + 2 * stride, in + 6 * stride);
+    load8(&r3, in + 3 * stride, in + 7 * stride);
+    float8 a = __builtin_shufflevector(r0, r1, 0, 8, 1, 9, 4, 12, 5, 13);
+    float8 b = __builtin_shufflevector(r0, r1, 2, 10, 3, 11, 6, 14, 7, 15);
+    float8 c = __builtin_shufflevector(r2, r3, 0, 8, 1, 9, 4, 12, 5, 13);
+    float8 d = __builtin_shufflevector(r2, r3, 2, 10, 3, 11, 6, 14, 7, 15);
+    r0 = __builtin_shufflevector(a, c, 0, 1, 8, 9, 4, 5, 12, 13);
+    r1 = __builtin_shufflevector(a, c, 2, 3, 10, 11, 6, 7, 14, 15);
+    r2 = __builtin_shufflevector(b, d, 0, 1, 8, 9, 4, 5, 12, 13);
+    r3 = __builtin_shufflevector(b, d, 2, 3, 10, 11, 6, 7, 14, 15);
+    memcpy(out, &r0, sizeof r0);
+    memcpy(out + LANES, &r1, sizeof r1);
+    memcpy(out + 2 * LANES, &r2, sizeof r2);
+    memcpy(out + 3 * LANES, &r3, sizeof r3);
 }
 
 enum { CHUNK = 16 };
 
 /* columns[i][l] = sample from + i of frame l, i < n. */
-LANE_BODY void columns_load(const float *span, size_t hop, size_t from, size_t n,
+LANE_BODY void columns_load(const float *span, size_t hop, size_t from, size_t n, bool is_wide,
                             float columns[][LANES])
 {
-    for (size_t i = 0; i < n; i += 4)
-        for (size_t l = 0; l < LANES; l += 4)
-            transpose4(span + l * hop + from + i, hop, &columns[i][l]);
+    for (size_t i = 0; i < n; i += 4) {
+        const float *in = span + from + i;
+        if (is_wide) {
+            transpose8(in, hop, columns[i]);
+        } else {
+            transpose4(in, hop, columns[i]);
+            transpose4(in + 4 * hop, hop, columns[i] + 4);
+        }
+    }
 }
 
 /* Windows the samples and runs the first pass of the transform, on samples a quarter of the frame
  * apart. The transposed samples rest in `columns` for a while because a load must not closely
  * follow narrower stores to the same place. */
-LANE_BODY void load_body(const struct stft_plan *p, const float *span, struct lane_cpx *work)
+LANE_BODY void load_body(const struct stft_plan *p, const float *span, struct lane_cpx *work,
+                         bool is_wide)
 {
     static_assert(FFT_N_MIN / 4 % 4 == 0 && CHUNK % 4 == 0, "whole transpositions");
     _Alignas(64) float columns[4][CHUNK][LANES];
     size_t q = p->n_fft / 4, n = size_min(CHUNK, q);
     for (size_t from = 0; from < q; from += n) {
         for (size_t part = 0; part < 4; part++)
-            columns_load(span, p->hop, part * q + from, n, columns[part]);
+            columns_load(span, p->hop, part * q + from, n, is_wide, columns[part]);
         for (size_t i = 0; i < n; i++) {
             const double *w = p->window + from + i;
             double w0 = w[0], w1 = w[q], w2 = w[2 * q], w3 = w[3 * q];
@@ -124,8 +171,22 @@ LANE_BODY void load_body(const struct stft_plan *p, const float *span, struct la
         }
     }
 }
-LANE_VERSIONS(load, (const struct stft_plan *p, const float *span, struct lane_cpx *work),
-              (p, span, work))
+
+/* By hand, because the copies are not all alike: 32-byte shuffles are slow without AVX2. */
+static void load_plain(const struct stft_plan *p, const float *span, struct lane_cpx *work)
+{
+    load_body(p, span, work, false);
+}
+LANE_TARGET_AVX2 static void load_avx2(const struct stft_plan *p, const float *span,
+                                       struct lane_cpx *work)
+{
+    load_body(p, span, work, true);
+}
+LANE_TARGET_AVX512 static void load_avx512(const struct stft_plan *p, const float *span,
+                                           struct lane_cpx *work)
+{
+    load_body(p, span, work, true);
+}
 
 /* librosa rounds the bin to complex64 and takes its magnitude and the square in float: two more
  * roundings than here, which do not reach 2e-6 dB. */
@@ -143,11 +204,11 @@ LANE_BODY void unpack_power_body(const struct stft_plan *p, const struct lane_cp
         power[0].at[l] = power_of(work[0].re[l], 0);
         power[p->n_bins - 1].at[l] = power_of(work[0].im[l], 0);
     }
-    for (size_t k = 1; k + 1 < p->n_bins; k++) {
-        const struct lane_cpx *z = &work[p->fft.bin_slot[k]];
+    for (size_t s = 1; s + 1 < p->n_bins; s++) { /* in order of the larger array */
+        struct lane_f32 *out = &power[p->fft.slot_bin[s]];
         LANE_LOOP
         for (size_t l = 0; l < LANES; l++)
-            power[k].at[l] = power_of(z->re[l], z->im[l]);
+            out->at[l] = power_of(work[s].re[l], work[s].im[l]);
     }
 }
 LANE_VERSIONS(unpack_power,

@@ -9,6 +9,7 @@
 #include "base/conf.h"
 
 enum clip_policy_setting { SETTING_CLIP_RANDOM, SETTING_CLIP_START, SETTING_CLIP_MIDDLE };
+enum train_negatives_setting { SETTING_NEGATIVES_DRAWN, SETTING_NEGATIVES_BATCH };
 enum store_dtype_setting { SETTING_DTYPE_U8, SETTING_DTYPE_U12, SETTING_DTYPE_F32 };
 
 struct settings {
@@ -54,6 +55,8 @@ struct settings {
     struct {
         uint64_t threads, epochs, batch, steps_per_epoch, patience;
         double learning_rate, weight_decay, margin, dropout, validation_share;
+        int negatives; /* enum train_negatives_setting */
+        bool jitter;
     } train;
     struct {
         uint64_t backoff_ms, backoff_max_ms, attempts;

@@ -93,6 +93,8 @@ static bool run_train(const struct args *args, struct err *e)
         .margin = s->train.margin,
         .validation_share = s->train.validation_share,
         .dropout = s->train.dropout,
+        .all_negatives = s->train.negatives == SETTING_NEGATIVES_BATCH,
+        .jitter = s->train.jitter,
         .resume = options.resume,
         .checkpoint_ns = CHECKPOINT_NS,
         .stop = program_stop_requested,

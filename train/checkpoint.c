@@ -43,6 +43,8 @@ static const struct field recipe_fields[] = {
     RECIPE("weight_decay", FIELD_F64, weight_decay, true),
     RECIPE("margin", FIELD_F64, margin, true),
     RECIPE("validation_share", FIELD_F64, validation_share, true),
+    RECIPE("all_negatives", FIELD_U64, all_negatives, true),
+    RECIPE("jitter", FIELD_U64, jitter, true),
     RECIPE("groups_path", FIELD_TEXT, groups_path, false),
     RECIPE("groups_hash", FIELD_HEX, groups_hash, true),
     RECIPE("n_train_clips", FIELD_U64, n_train_clips, true),

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/queue.h"
+#include "train/jitter.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -32,6 +33,10 @@ static bool fill(struct loader *l, struct batch *b, uint64_t step)
     if (!store_read_batch(p->store, b->keys, p->n_pictures, p->n_frames, p->n_mels, b->pictures,
                           &b->err))
         return err_wrap(&b->err, "step %" PRIu64, step);
+    size_t picture = (size_t)p->n_frames * p->n_mels;
+    for (size_t i = 0; p->jitter && i < p->n_pictures; i++)
+        jitter_apply(p->seed, step, i, b->pictures + i * picture, p->n_frames, p->n_mels,
+                     p->norm->mean_db);
     if (!norm_apply(p->norm, b->pictures, p->n_pictures, p->n_frames, &bad))
         return err_set(&b->err, ERR_PERM,
                        "row %" PRIu64 ", clip %u, view %u has a value that is not a finite number",

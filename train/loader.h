@@ -22,6 +22,8 @@ struct loader_params {
     size_t n_pictures; /* a step */
     size_t n_slots;    /* at least 2 */
     uint64_t first_step, end_step;
+    bool jitter; /* train/jitter.h, drawn by seed */
+    uint64_t seed;
     loader_keys_fn *keys_fn;
     void *keys_arg;
 };

@@ -44,17 +44,35 @@ void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, st
     };
 }
 
-void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
-                  size_t n, uint64_t *keys)
+/* Triplet i of a step. */
+static void step_triplet(const struct sampler *s, uint64_t epoch, uint64_t step,
+                         uint64_t steps_per_epoch, size_t n, size_t i, struct triplet *out)
 {
     uint64_t n_clips = s->side->n_clips;
     uint64_t cycles_per_epoch = (steps_per_epoch * n + n_clips - 1) / n_clips;
+    uint64_t position = step * n + i;
+    sampler_triplet(s, epoch * cycles_per_epoch + position / n_clips, position % n_clips, out);
+}
+
+void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
+                  size_t n, uint64_t *keys)
+{
     for (size_t i = 0; i < n; i++) {
-        uint64_t position = step * n + i;
         struct triplet t;
-        sampler_triplet(s, epoch * cycles_per_epoch + position / n_clips, position % n_clips, &t);
+        step_triplet(s, epoch, step, steps_per_epoch, n, i, &t);
         keys[i] = t.anchor;
         keys[n + i] = t.positive;
         keys[2 * n + i] = t.negative;
+    }
+}
+
+void sampler_step_groups(const struct sampler *s, uint64_t epoch, uint64_t step,
+                         uint64_t steps_per_epoch, size_t n, uint64_t *groups)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct triplet t;
+        step_triplet(s, epoch, step, steps_per_epoch, n, i, &t);
+        groups[i] = groups[n + i] = s->side->clips[t.anchor_i].group;
+        groups[2 * n + i] = s->side->clips[t.negative_i].group;
     }
 }

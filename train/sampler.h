@@ -32,4 +32,8 @@ void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, st
 void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
                   size_t n, uint64_t *keys);
 
+/* The groups of the same rows. */
+void sampler_step_groups(const struct sampler *s, uint64_t epoch, uint64_t step,
+                         uint64_t steps_per_epoch, size_t n, uint64_t *groups);
+
 #endif

@@ -43,6 +43,7 @@ struct trainer {
     struct loader *loader;
     struct progress progress;
     double *rows, *grad; /* (3 batch, EMBEDDING_DIM) */
+    uint64_t *row_groups;
     double baseline_loss;
     char model_dir[PATH_BYTES];
     /* of this run */
@@ -142,6 +143,8 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
         .weight_decay = p->weight_decay,
         .margin = p->margin,
         .validation_share = p->validation_share,
+        .all_negatives = p->all_negatives,
+        .jitter = p->jitter,
         .groups_hash = t->groups.content_hash,
         .n_train_clips = n_clips,
         .n_validation_clips = t->split.validation.n_clips,
@@ -177,6 +180,7 @@ static bool build_net(struct trainer *t, struct err *e)
                   n_pictures);
     t->rows = mem_alloc(n_pictures * EMBEDDING_DIM, sizeof *t->rows);
     t->grad = mem_alloc(n_pictures * EMBEDDING_DIM, sizeof *t->grad);
+    t->row_groups = mem_alloc(n_pictures, sizeof *t->row_groups);
     return true;
 }
 
@@ -299,10 +303,18 @@ static bool train_step(struct trainer *t, const struct batch *b, struct err *e)
 {
     const struct train_params *p = t->params;
     struct triplet_stats s;
+    double mined_loss;
     if (!net_forward(t->net, b->pictures, NET_TRAIN, b->step, e))
         return false;
     net_output(t->net, t->rows);
     triplet_loss(t->rows, p->batch, EMBEDDING_DIM, p->margin, t->grad, &s);
+    if (p->all_negatives) {
+        uint64_t per_epoch = t->recipe.steps_per_epoch;
+        sampler_step_groups(&t->sampler, b->step / per_epoch, b->step % per_epoch, per_epoch,
+                            p->batch, t->row_groups);
+        triplet_loss_all(t->rows, t->row_groups, p->batch, EMBEDDING_DIM, p->margin, t->grad,
+                         &mined_loss);
+    }
     if (!isfinite(s.loss))
         return err_set(e, ERR_PERM,
                        "the loss of step %" PRIu64
@@ -421,6 +433,8 @@ static void start_loader(struct trainer *t)
         .n_slots = SLOTS,
         .first_step = t->position.epoch * per_epoch + t->position.step,
         .end_step = t->params->epochs * per_epoch,
+        .jitter = t->params->jitter,
+        .seed = t->params->seed,
         .keys_fn = keys_of_step,
         .keys_arg = t,
     };
@@ -470,6 +484,7 @@ static void trainer_release(struct trainer *t)
     store_close(t->store);
     mem_free(t->rows);
     mem_free(t->grad);
+    mem_free(t->row_groups);
 }
 
 bool train_run(const struct train_params *params, struct train_result *out, struct err *e)

@@ -66,6 +66,60 @@ static void test_gradient_differences(void)
     }
 }
 
+/* Against the definition, written the slow way, and its central differences. */
+static double all_by_definition(const double *rows, const uint64_t *groups, size_t n, size_t dim,
+                                double margin)
+{
+    double sum = 0.0;
+    size_t n_active = 0;
+    for (size_t a = 0; a < 2 * n; a++) {
+        size_t p = a < n ? a + n : a - n;
+        for (size_t k = 0; k < 3 * n; k++) {
+            double hinge = triplet_distance(rows + a * dim, rows + p * dim, dim) -
+                           triplet_distance(rows + a * dim, rows + k * dim, dim) + margin;
+            if (groups[k] != groups[a] && hinge > 0.0) {
+                sum += hinge;
+                n_active++;
+            }
+        }
+    }
+    return n_active > 0 ? sum / (double)n_active : 0.0;
+}
+
+static void test_all_negatives(void)
+{
+    enum { N = 4, DIM = 5, COUNT = 3 * N * DIM };
+    /* anchors 0 and 2 are one work; so are anchor 1 and the first negative */
+    uint64_t groups[3 * N] = {1, 2, 1, 4, 1, 2, 1, 4, 2, 5, 6, 7};
+    double rows[COUNT], grad[COUNT], scratch[COUNT], loss, up, down;
+    struct rng r;
+    rng_init(&r, 1, 2, 4);
+    for (size_t i = 0; i < COUNT; i++)
+        rows[i] = rng_normal(&r);
+    triplet_loss_all(rows, groups, N, DIM, 0.7, grad, &loss);
+    CHECK(loss > 0.0);
+    CHECK_NEAR(loss, all_by_definition(rows, groups, N, DIM, 0.7), 1e-13);
+    for (size_t i = 0; i < COUNT; i++) {
+        double before = rows[i], h = 1e-7;
+        rows[i] = before + h;
+        triplet_loss_all(rows, groups, N, DIM, 0.7, scratch, &up);
+        rows[i] = before - h;
+        triplet_loss_all(rows, groups, N, DIM, 0.7, scratch, &down);
+        rows[i] = before;
+        CHECK_NEAR((up - down) / (2 * h), grad[i], 1e-7);
+    }
+}
+
+static void test_all_negatives_of_one_work(void)
+{
+    uint64_t groups[6] = {1, 1, 1, 1, 1, 1};
+    double rows[12] = {0}, grad[12], loss = 1.0;
+    triplet_loss_all(rows, groups, 2, 2, 1.0, grad, &loss);
+    CHECK_NEAR(loss, 0.0, 0.0);
+    for (size_t i = 0; i < 12; i++)
+        CHECK_NEAR(grad[i], 0.0, 0.0);
+}
+
 static void test_stats_agree(void)
 {
     double rows[12] = {0, 0, 0, 0, 3, 4, 0.5, 0, 0, 1, 0, 3};
@@ -119,6 +173,8 @@ int main(void)
     RUN(test_loss_by_hand);
     RUN(test_gradient_by_hand);
     RUN(test_gradient_differences);
+    RUN(test_all_negatives);
+    RUN(test_all_negatives_of_one_work);
     RUN(test_stats_agree);
     RUN(test_adam_by_hand);
     RUN(test_adam_decay);

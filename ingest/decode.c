@@ -10,8 +10,8 @@
  *
  * Damage is measured in three ways, because demuxers and decoders conceal: packets that fail, time
  * that the header promises (MP3 with Xing/Info, MP4, FLAC, WAV, Ogg's last page) and no sample
- * covers, and bytes of an MP3 that belong to no frame. An Ogg file or an MP3 without a header that
- * simply ends early cannot be told from a shorter one.
+ * covers, and, without such a promise, bytes of an MP3 that belong to no frame. An Ogg file or an
+ * MP3 without a header that simply ends early cannot be told from a shorter one.
  */
 #include "ingest/decode.h"
 
@@ -458,7 +458,8 @@ static bool append_frame(const struct decoder *d, const struct decode_limits *li
     return true;
 }
 
-/* Time that is missing, by what the container tells of its length. */
+/* Time that is missing, by what the container tells of its length. An MP3 that tells nothing is
+ * walked: a demuxer resumes behind a hole as if there were none. */
 static bool check_length(const struct decoder *d, const struct pcm *out,
                          enum decode_verdict *verdict, struct err *e)
 {
@@ -477,7 +478,7 @@ static bool check_length(const struct decoder *d, const struct pcm *out,
                       "%.3f s of the %.3f s that the %s header promises (%.1f %%) are missing",
                       missing_ms / 1000.0, d->declared_ms / 1000.0, name,
                       100.0 * missing_ms / d->declared_ms);
-    if (d->container == AUDIO_MP3) {
+    if (d->container == AUDIO_MP3 && d->declared_ms < 0) {
         struct mpeg_walk walk;
         mpeg_walk(d->io.file, &walk);
         uint64_t all = walk.frame_bytes + walk.junk_bytes;

@@ -406,6 +406,34 @@ static void test_holes(void)
     pcm_release(&pcm);
 }
 
+/* Zeros around the frames are padding when they are few, and lost sound when they are many. */
+static void test_padding(void)
+{
+    static const uint8_t zeros[100000];
+    struct buf mp3, want, padded;
+    struct pcm pcm = {0};
+    struct err e;
+    load("cbr96.mp3", &mp3);
+    load("cbr96.mp3.s16", &want);
+    for (int where = 0; where < 3; where++) {
+        size_t n_before = where == 0 ? 1000 : 0;
+        size_t n_after = where == 1 ? 1000 : where == 2 ? sizeof zeros : 0;
+        buf_init(&padded, FILE_MAX_BYTES);
+        put(&padded, zeros, n_before);
+        put(&padded, mp3.data, mp3.len);
+        put(&padded, zeros, n_after);
+        CHECK(decode_buf(&padded, &pcm, &e) == (n_after > 1000 ? DECODE_CORRUPT : DECODE_OK));
+        if (n_before > 0) /* the Info frame is not found there: nothing is trimmed, as in ffmpeg */
+            CHECK_U64(pcm.n_frames, 461 * 1152);
+        else if (n_after <= 1000)
+            CHECK(same_samples(&pcm, &want));
+        buf_release(&padded);
+    }
+    pcm_release(&pcm);
+    buf_release(&mp3);
+    buf_release(&want);
+}
+
 static void test_rate_change(void)
 {
     struct buf first, second;
@@ -482,6 +510,7 @@ int main(void)
     RUN(test_limits);
     RUN(test_truncated);
     RUN(test_holes);
+    RUN(test_padding);
     RUN(test_rate_change);
     RUN(test_bit_flips);
     remove_files();

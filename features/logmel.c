@@ -104,36 +104,40 @@ void logmel_free(struct logmel *m)
     mem_free(m);
 }
 
-/* All exponent bits set: infinity or NaN. Flags gather without a branch in the loop. */
-LANE_BODY void nonfinite_body(const float *samples, size_t n_blocks, uint32_t flags[LANES])
+/* Larger samples could overflow a float when a bin of 2^17 of them is squared; infinity and NaN lie
+ * beyond in the order of bits. */
+static const float SAMPLE_MAX = 0x1p40f;
+static const int32_t SAMPLE_MAX_BITS = 0x53800000;
+
+/* Flags gather without a branch in the loop. */
+LANE_BODY void beyond_body(const float *samples, size_t n_blocks, int32_t flags[LANES])
 {
-    const uint32_t exponent = 0x7f800000;
     for (size_t i = 0; i < n_blocks; i++, samples += LANES) {
         LANE_LOOP
         for (size_t l = 0; l < LANES; l++) {
-            uint32_t bits;
+            int32_t bits;
             memcpy(&bits, &samples[l], sizeof bits);
-            flags[l] |= (bits & exponent) == exponent;
+            flags[l] |= (bits & 0x7fffffff) > SAMPLE_MAX_BITS;
         }
     }
 }
-LANE_VERSIONS(nonfinite, (const float *samples, size_t n_blocks, uint32_t flags[LANES]),
+LANE_VERSIONS(beyond, (const float *samples, size_t n_blocks, int32_t flags[LANES]),
               (samples, n_blocks, flags))
 
 static bool samples_check(const struct logmel_plan *p, const float *samples, size_t n_samples,
                           struct err *e)
 {
-    uint32_t flags[LANES] = {0};
+    int32_t flags[LANES] = {0};
     size_t n_blocks = n_samples / LANES;
-    LANE_CALL(p->simd, nonfinite, (samples, n_blocks, flags));
+    LANE_CALL(p->simd, beyond, (samples, n_blocks, flags));
     size_t first = n_blocks * LANES; /* of what is to be looked at one by one */
     for (size_t l = 0; l < LANES; l++)
         if (flags[l])
             first = 0;
     for (size_t i = first; i < n_samples; i++)
-        if (!isfinite(samples[i]))
-            return err_set(e, ERR_PERM, "sample %zu of %zu is %g", i, n_samples,
-                           (double)samples[i]);
+        if (!(fabsf(samples[i]) <= SAMPLE_MAX))
+            return err_set(e, ERR_PERM, "sample %zu of %zu is %g, outside -2^40 to 2^40", i,
+                           n_samples, (double)samples[i]);
     return true;
 }
 

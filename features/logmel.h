@@ -34,7 +34,7 @@ void logmel_free(struct logmel *m);
 
 /* out: (n_frames, n_mels) row-major, time first; dB in [-top_db, 0], maximum exactly 0. *out_ref_db
  * is the level that was subtracted (10 log10 of the clip's largest mel power), so that absolute
- * loudness can be had back. Not-finite input is ERR_PERM. */
+ * loudness can be had back. A sample that is not finite or beyond 2^40 is ERR_PERM. */
 MUST_CHECK bool logmel_compute(struct logmel *m, const float *samples, size_t n_samples, float *out,
                                float *out_ref_db, struct err *e);
 

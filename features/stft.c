@@ -188,12 +188,12 @@ LANE_TARGET_AVX512 static void load_avx512(const struct stft_plan *p, const floa
     load_body(p, span, work, true);
 }
 
-/* librosa rounds the bin to complex64 and takes its magnitude and the square in float: two more
- * roundings than here, which do not reach 2e-6 dB. */
+/* librosa rounds the bin to complex64, takes its magnitude and squares that, in float; this rounds
+ * as often. */
 LANE_BODY float power_of(double re, double im)
 {
-    double r = (float)re, i = (float)im;
-    return (float)(r * r + i * i);
+    float r = (float)re, i = (float)im;
+    return r * r + i * i;
 }
 
 LANE_BODY void unpack_power_body(const struct stft_plan *p, const struct lane_cpx *work,

@@ -279,10 +279,10 @@ static void test_frame_counts(void)
     mem_free(y);
 }
 
-static void test_non_finite_samples(void)
+static void test_samples_that_are_refused(void)
 {
     static const size_t places[] = {0, 7, 8, 1000, 1023, 1024};
-    const float bad[] = {NAN, INFINITY, -INFINITY};
+    const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 0x1.000002p40f, -1e30f};
     struct err e = {0};
     struct logmel_plan *plan = NULL;
     CHECK_OK(logmel_plan_new(&SPEC, &plan, &e), &e);
@@ -292,6 +292,10 @@ static void test_non_finite_samples(void)
             float y[1025] = {0}, db[3 * N_MELS], ref_db;
             e = (struct err){0};
             CHECK_OK(logmel_compute(m, y, ARRAY_LEN(y), db, &ref_db, &e), &e);
+            y[places[i]] = 0x1p40f; /* the largest that is taken */
+            CHECK_OK(logmel_compute(m, y, ARRAY_LEN(y), db, &ref_db, &e), &e);
+            for (size_t c = 0; c < ARRAY_LEN(db); c++)
+                CHECK(db[c] >= -80 && db[c] <= 0);
             y[places[i]] = bad[k];
             CHECK(!logmel_compute(m, y, ARRAY_LEN(y), db, &ref_db, &e));
             CHECK(e.kind == ERR_PERM);
@@ -414,7 +418,7 @@ int main(void)
     RUN(test_impulse);
     RUN(test_full_scale_square);
     RUN(test_frame_counts);
-    RUN(test_non_finite_samples);
+    RUN(test_samples_that_are_refused);
     RUN(test_bad_specs);
     RUN(test_other_specs);
     RUN(test_spec_hash);

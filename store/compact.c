@@ -1,6 +1,6 @@
 #include "store/compact.h"
 
-#include "store/env.h"
+#include "store/tables.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,12 +1,10 @@
 #include "store/reader.h"
 #include "base/mem.h"
-#include "store/env.h"
+#include "store/tables.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 /*
@@ -14,15 +12,10 @@
  * transaction, a decoder, scratch), so that nothing is kept in thread-local storage and no thread
  * has to say goodbye. Transactions are as short as a call: the writer can always reuse its pages.
  *
- * A batch is read in two passes. mdb_get gives the address of a record without touching its pages,
- * so all of a batch is resolved first and the kernel is asked for all the pages at once
- * (MADV_WILLNEED, which reads ahead without waiting); only then the records are decoded. Faulting
- * them in one by one would read 4 KiB at a time with nothing in flight.
+ * A batch is read in two passes: all its records are looked up, which touches none of their pages,
+ * and the kernel is asked for all the pages at once (prefetch.c); only then they are decoded.
  */
-enum {
-    SEATS_MAX = 256,
-    MERGE_GAP_BYTES = 32 << 10, /* ranges this close are one request: a seek costs more */
-};
+enum { SEATS_MAX = 256 };
 
 /* Asked for by readers; see env_open. */
 #define READ_MAP_BYTES (UINT64_C(1) << 40)
@@ -163,90 +156,18 @@ void store_leave(struct store *s, struct store_seat *seat)
     seat_return(s, seat);
 }
 
-/* ---------------------------------------------------------------- resolve, prefetch */
+/* ---------------------------------------------------------------- reading */
 
-static bool err_missing(struct err *e, uint64_t key)
-{
-    return err_set(e, ERR_PERM, "no record of row %" PRIu64 ", clip %u, view %u",
-                   store_key_row(key), store_key_clip(key), store_key_view(key));
-}
-
-static int clip_get(struct store *s, MDB_txn *txn, uint64_t key, MDB_val *out)
+bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_val *out,
+                  struct err *e)
 {
     MDB_val k = {sizeof key, &key};
-    return mdb_get(txn, s->env.clip, &k, out);
+    int rc = mdb_get(seat->txn, s->env.clip, &k, out);
+    if (rc == MDB_NOTFOUND)
+        return err_set(e, ERR_PERM, "no record of row %" PRIu64 ", clip %u, view %u",
+                       store_key_row(key), store_key_clip(key), store_key_view(key));
+    return rc == MDB_SUCCESS || env_err(e, rc, "cannot look up a record", &s->env);
 }
-
-/* The values' addresses, in the order of the keys, to seat->values. Touches no record. */
-static bool resolve(struct store *s, struct store_seat *seat, const uint64_t *keys, size_t n,
-                    struct err *e)
-{
-    if (seat->n_values_max < n) {
-        mem_free(seat->values);
-        seat->values = mem_alloc(2 * n, sizeof *seat->values);
-        seat->n_values_max = n;
-    }
-    for (size_t i = 0; i < n; i++) {
-        int rc = clip_get(s, seat->txn, keys[i], &seat->values[i]);
-        if (rc == MDB_NOTFOUND)
-            return err_missing(e, keys[i]);
-        if (rc != MDB_SUCCESS)
-            return env_err(e, rc, "cannot look up a record", &s->env);
-    }
-    return true;
-}
-
-static int value_compare(const void *a, const void *b)
-{
-    const MDB_val *va = a, *vb = b;
-    return (va->mv_data > vb->mv_data) - (va->mv_data < vb->mv_data);
-}
-
-static void will_need(uintptr_t start, uintptr_t end, size_t page_bytes)
-{
-    start &= ~(uintptr_t)(page_bytes - 1);
-    madvise((void *)start, end - start, MADV_WILLNEED); /* a hint: failing costs time only */
-}
-
-/* values[n] are sorted by address and close ones merged, then the kernel is asked for each range.
- */
-static void ask_for_pages(MDB_val *values, size_t n, size_t page_bytes)
-{
-    if (n == 0)
-        return;
-    qsort(values, n, sizeof *values, value_compare);
-    uintptr_t start = (uintptr_t)values[0].mv_data, end = start + values[0].mv_size;
-    for (size_t i = 1; i < n; i++) {
-        uintptr_t at = (uintptr_t)values[i].mv_data;
-        if (at > end + MERGE_GAP_BYTES) {
-            will_need(start, end, page_bytes);
-            start = at;
-        }
-        end = at + values[i].mv_size;
-    }
-    will_need(start, end, page_bytes);
-}
-
-/* The second half of seat->values is room for a copy that may be sorted. */
-static void prefetch_resolved(struct store *s, struct store_seat *seat, size_t n)
-{
-    MDB_val *sorted = seat->values + seat->n_values_max;
-    memcpy(sorted, seat->values, n * sizeof *sorted);
-    ask_for_pages(sorted, n, s->env.page_bytes);
-}
-
-void store_prefetch(struct store *s, const uint64_t *keys, size_t n)
-{
-    struct store_seat *seat;
-    struct err ignored;
-    if (n == 0 || !store_enter(s, &seat, &ignored))
-        return;
-    if (resolve(s, seat, keys, n, &ignored))
-        prefetch_resolved(s, seat, n);
-    store_leave(s, seat);
-}
-
-/* ---------------------------------------------------------------- reading */
 
 static bool decode_one(struct store_seat *seat, struct span record, uint32_t n_frames,
                        uint32_t n_mels, float *out, struct err *e)
@@ -269,9 +190,12 @@ bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t 
         return true;
     if (!store_enter(s, &seat, e))
         return false;
-    bool ok = resolve(s, seat, keys, n, e);
+    store_seat_reserve(seat, n);
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++)
+        ok = store_lookup(s, seat, keys[i], &seat->values[i], e);
     if (ok)
-        prefetch_resolved(s, seat, n);
+        store_ask_for_pages(s, seat, n);
     for (size_t i = 0; i < n && ok; i++) {
         ok = decode_one(seat, value_span(seat->values[i]), n_frames, n_mels,
                         out + i * n_frames * n_mels, e);
@@ -346,15 +270,9 @@ bool store_get_info(struct store *s, uint64_t key, struct record_info *out,
     MDB_val value;
     if (!store_enter(s, &seat, e))
         return false;
-    int rc = clip_get(s, seat->txn, key, &value);
-    bool ok = rc == MDB_SUCCESS;
-    if (rc == MDB_NOTFOUND)
-        err_missing(e, key);
-    else if (!ok)
-        env_err(e, rc, "cannot look up a record", &s->env);
-    ok = ok && record_parse(value_span(value), out, e) &&
-         track_value(s, seat, store_key_row(key), &entry, e) &&
-         track_entry_augment(entry, key, augment, e);
+    bool ok = store_lookup(s, seat, key, &value, e) && record_parse(value_span(value), out, e) &&
+              track_value(s, seat, store_key_row(key), &entry, e) &&
+              track_entry_augment(entry, key, augment, e);
     store_leave(s, seat);
     return ok;
 }

@@ -12,7 +12,7 @@
 struct store_seat {
     MDB_txn *txn; /* reset while the seat is free */
     struct record_decoder *decoder;
-    MDB_val *values; /* 2 * n_values_max */
+    MDB_val *values; /* 2 * n_values_max: what was looked up, and room to sort it */
     size_t n_values_max;
     struct store_seat *next;
 };
@@ -31,5 +31,16 @@ struct store {
 /* Begins a read transaction; the map cannot move until store_leave. */
 MUST_CHECK bool store_enter(struct store *s, struct store_seat **out, struct err *e);
 void store_leave(struct store *s, struct store_seat *seat);
+
+/* The value of a record, padding included, lent until store_leave; does not touch its pages. A
+ * missing one is ERR_PERM naming the key. */
+MUST_CHECK bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_val *out,
+                             struct err *e);
+
+/* Room for n values. */
+void store_seat_reserve(struct store_seat *seat, size_t n);
+
+/* Asks the kernel for the pages of seat->values[0, n), in the background. */
+void store_ask_for_pages(struct store *s, struct store_seat *seat, size_t n);
 
 #endif

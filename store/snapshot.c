@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "store/reader.h"
+#include "store/tables.h"
 
 #include <errno.h>
 #include <fcntl.h>

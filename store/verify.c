@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "store/reader.h"
+#include "store/tables.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 #include "base/mem.h"
-#include "store/env.h"
+#include "store/tables.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /*
  * Entries of the track table: any bytes.
  */
-#include "store/env.h"
+#include "store/tables.h"
 
 #include <stdlib.h>
 #include <string.h>

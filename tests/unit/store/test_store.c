@@ -295,12 +295,18 @@ static void test_missing_things(void)
     struct store *s = NULL;
     struct store_track_info track;
     struct record_info info;
-    char dir[PATH_BYTES], augment[STORE_AUGMENT_BYTES];
+    char dir[PATH_BYTES], path[PATH_BYTES], augment[STORE_AUGMENT_BYTES];
     float out[2 * N_VALUES];
     fixture_dir(dir);
     CHECK(!store_exists(dir));
     CHECK(!store_open(dir, &s, &e));
     CHECK(e.kind == ERR_PERM && strstr(e.msg, "refrain extract"));
+    snprintf(path, sizeof path, "%.3000s/features.mdb", dir);
+    CHECK_OK(file_make_dir(path, &e), &e);
+    snprintf(path, sizeof path, "%.3000s/features.mdb/data.mdb", dir);
+    CHECK_OK(file_write_atomic(path, (struct span){"", 0}, &e), &e); /* killed when it began */
+    CHECK(!store_open(dir, &s, &e));
+    CHECK(e.kind == ERR_PERM && strstr(e.msg, "no tensors yet"));
     CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
     CHECK(store_exists(dir));
     CHECK_OK(store_open(dir, &s, &e), &e);

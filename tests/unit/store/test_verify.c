@@ -84,7 +84,7 @@ static void test_no_store_is_an_error(void)
     fixture_dir(dir);
     CHECK(!store_verify(dir, false, NULL, &report, &e));
     CHECK(e.kind == ERR_PERM);
-    CHECK(strstr(e.msg, "does not exist"));
+    CHECK(strstr(e.msg, "No such file"));
     fixture_remove(dir);
 }
 

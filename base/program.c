@@ -236,6 +236,13 @@ static int command_run(const struct program *p, const struct command *c, int arg
     return flush_stdout(p, code);
 }
 
+/* Asks about the program as a whole, where it has several commands. */
+static bool is_general_option(const char *word)
+{
+    return strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0 ||
+           strcmp(word, "--version") == 0 || strcmp(word, "--man") == 0;
+}
+
 int program_main(const struct program *p, int argc, char **argv)
 {
     log_set_name(p->name);
@@ -251,7 +258,7 @@ int program_main(const struct program *p, int argc, char **argv)
         else if (strcmp(p->commands[i].name, name) == 0)
             return command_run(p, &p->commands[i], argc - 2, argv + 2);
     }
-    if (unnamed != NULL && name[0] != '-')
+    if (unnamed != NULL && !is_general_option(name))
         return command_run(p, unnamed, argc - 1, argv + 1);
     if (name[0] == '-') { /* --help, --man and --version work without a command */
         const struct command none = {.synopsis = "COMMAND ...", .max_args = SIZE_MAX};

@@ -43,7 +43,7 @@ struct args {
 };
 
 struct command {
-    const char *name;     /* NULL for a program with one command */
+    const char *name;     /* NULL: what runs when no other command is named; at most one */
     const char *synopsis; /* what follows the name: "DIR [--json]" */
     const char *help;     /* a sentence; more lines may follow */
     const char *examples; /* lines "command  # what it does", or NULL */

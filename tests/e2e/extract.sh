@@ -84,7 +84,7 @@ check "it reports its clips" contains "$tmp/calm.log" "\"clips\": $((N * 2)), \"
 check "the store has them" same "$(stat_of "$tmp/calm" clips)" $((N * 2))
 check "the spool is empty" same "$(files_in "$tmp/calm/spool")" 0
 root=$(stat_of "$tmp/calm" root)
-check "a run with nothing to do ends with 0" extract "$tmp/calm"
+check "a run with nothing to do ends with 0" extract --json "$tmp/calm"
 check "and changes nothing" same "$(stat_of "$tmp/calm" root)" "$root"
 
 for threads in 2 8; do

@@ -56,8 +56,8 @@ static bool cursor_fail(const struct cursor *c, struct err *e, const char *forma
     va_start(args, format);
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
-    return err_set(e, ERR_USAGE, "%s, character %zu: %s", c->what, (size_t)(c->at - c->text) + 1,
-                   why);
+    err_set(e, ERR_USAGE, "%s, character %zu: %s", c->what, (size_t)(c->at - c->text) + 1, why);
+    return false;
 }
 
 static bool is_blank(char c)
@@ -80,17 +80,17 @@ static bool cursor_take(struct cursor *c, const char *token)
     return true;
 }
 
-/* A name of lower-case letters and underscores that is a known transform. */
-static bool cursor_kind(struct cursor *c, const struct augment_kind **out, struct err *e)
+/* A name of lower-case letters and underscores; NULL when no transform has it. */
+static const struct augment_kind *cursor_kind(struct cursor *c, struct err *e)
 {
     size_t n = strspn(c->at, "abcdefghijklmnopqrstuvwxyz_");
+    const struct augment_kind *kind = augment_kind_find(c->at, n);
     if (n == 0)
-        return cursor_fail(c, e, "a transform's name is expected, not \"%.20s\"", c->at);
-    *out = augment_kind_find(c->at, n);
-    if (!*out)
-        return cursor_fail(c, e, "there is no transform \"%.*s\"", (int)size_min(n, 40), c->at);
+        cursor_fail(c, e, "a transform's name is expected, not \"%.20s\"", c->at);
+    else if (!kind)
+        cursor_fail(c, e, "there is no transform \"%.*s\"", (int)size_min(n, 40), c->at);
     c->at += n;
-    return true;
+    return kind;
 }
 
 /* Decimal only: strtod would also take hexadecimal, inf and nan. */
@@ -159,7 +159,8 @@ static bool probability_parse(struct cursor *c, struct step *s, struct err *e)
 static bool step_parse(struct cursor *c, struct step *s, struct err *e)
 {
     *s = (struct step){.probability = 1};
-    if (!cursor_kind(c, &s->kind, e))
+    s->kind = cursor_kind(c, e);
+    if (!s->kind)
         return false;
     cursor_skip_blanks(c);
     if (!cursor_take(c, "("))
@@ -300,9 +301,9 @@ static bool draw_parse(struct cursor *c, const struct augment_kind **out_kind,
                        struct augment_draw *out, struct err *e)
 {
     *out = (struct augment_draw){0};
-    if (!cursor_kind(c, out_kind, e))
+    const struct augment_kind *kind = *out_kind = cursor_kind(c, e);
+    if (!kind)
         return false;
-    const struct augment_kind *kind = *out_kind;
     if (kind->parameter) {
         if (!cursor_take(c, " ") || !cursor_take(c, kind->parameter) || !cursor_take(c, "="))
             return cursor_fail(c, e, "%s: %s= is expected", kind->name, kind->parameter);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # kill -9 of fetch, of extract and of run at random moments, then the plain command again: the store
 # must hold the records of an undisturbed run, byte for byte under the same keys, which is one root
-# hash. KILLS kills of fetch and as many of extract (4; 20 for the full test), moments from SEED.
+# hash. KILLS kills that found fetch running and as many for extract, half as many for run (4; 20 for
+# the full test), at moments drawn from SEED.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -42,44 +43,47 @@ init() {
 
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
-# moment I MAX_MS: seconds, a draw from SEED and I in [0, MAX_MS).
-moment() {
+# draw KEY LOW HIGH: a whole number in [LOW, HIGH], from SEED and KEY.
+draw() {
     python3 -c '
 import random, sys
-seed, i, span_ms = sys.argv[1:]
-print("%.3f" % (random.Random(seed + "/" + i).random() * int(span_ms) / 1000))' \
-        "$SEED" "$1" "$2"
+seed, key, low, high = sys.argv[1:]
+print(random.Random(seed + "/" + key).randint(int(low), int(high)))' "$SEED" "$@"
 }
 
-# kill_in WAIT DIR I MAX_MS COMMAND...: starts the command, lets WAIT choose the moment and kills it;
+n_waiting() { find "$1/spool/new" -type f 2>/dev/null | wc -l; }
+
+# Fetch takes its time by the limit, whatever the machine is like: a moment of the clock.
+by_clock() { # DIR KEY
+    pause_ms=$(draw "$2" 1 $((fetch_ms * 9 / 10)))
+    left=$ROWS
+}
+
+# Extract is as fast as the machine: a while after a random share of the spool has gone.
+by_spool() { # DIR KEY
+    pause_ms=$(draw "$2" 0 60)
+    left=$(draw "left/$2" 4 "$(($(n_waiting "$1") + 4))")
+}
+
+# kill_in CHOOSE DIR KEY COMMAND...: starts the command and kills it at the moment that CHOOSE sets;
 # counts in $hits when it was still running.
 kill_in() {
-    wait_for=$1 dir=$2 i=$3 span_ms=$4
-    shift 4
+    choose=$1 dir=$2 key=$3
+    shift 3
+    $choose "$dir" "$key"
     "$@" "$dir" >"$work/killed.log" 2>&1 &
     victim=$!
     pids="$pids $victim"
-    $wait_for "$dir" "$i" "$span_ms"
+    for _ in $(seq 3000); do
+        [ "$(n_waiting "$dir")" -gt "$left" ] || break
+        sleep 0.002
+    done
+    sleep "$((pause_ms / 1000)).$(printf %03d $((pause_ms % 1000)))"
     kill -9 "$victim" 2>/dev/null || true
     code=0
     wait "$victim" 2>/dev/null || code=$?
     pids=${pids% "$victim"}
     [ $code -ne 137 ] || hits=$((hits + 1))
-}
-
-# Fetch takes its time by the limit, whatever the machine: a moment of the clock.
-by_clock() { sleep "$(moment "$2" "$3")"; }
-
-# Extract is as fast as the machine: when a random share of the spool has gone, and a little later.
-by_spool() {
-    waiting=$(find "$1/spool/new" -type f | wc -l)
-    left=$(moment "left$2" "$((waiting * 1000))")
-    left=${left%.*}
-    for _ in $(seq 3000); do
-        [ "$(find "$1/spool/new" -type f | wc -l)" -gt $((left + 1)) ] || break
-        sleep 0.005
-    done
-    sleep "$(moment "$2" 30)"
 }
 
 again() {
@@ -110,32 +114,30 @@ tap_ok "it has every clip" is "$("$refrain" status "$work/full" --json | json_ge
 tap_ok "its root is a hash" [ "${#root}" -ge 16 ]
 echo "# fetch took $fetch_ms ms, root $root"
 
-# rounds NAME PREPARE WAIT MAX_MS COMMAND...: kills, KILLS_PER_SET to a data set.
+# rounds NAME KILLS PREPARE CHOOSE COMMAND...: until so many kills hit, KILLS_PER_SET tries to a data set.
 rounds() {
-    name=$1 prepare=$2 wait=$3 max_ms=$4
+    name=$1 kills=$2 prepare=$3 choose=$4
     shift 4
     hits=0
     n=0
-    while [ $n -lt "$KILLS" ]; do
+    while [ $hits -lt "$kills" ] && [ $n -lt $((kills * 4)) ]; do
         set_dir=$work/$name.$n
         $prepare "$set_dir"
         for _ in $(seq $KILLS_PER_SET); do
             n=$((n + 1))
-            kill_in "$wait" "$set_dir" "$name$n" "$max_ms" "$@"
+            kill_in "$choose" "$set_dir" "$name/$n" "$@"
         done
-        tap_ok "$name killed, up to kill $n: the root of an undisturbed run" as_undisturbed "$set_dir"
+        tap_ok "$name killed, $hits hits in $n: the root of an undisturbed run" as_undisturbed "$set_dir"
         rm -rf "$set_dir"
     done
-    tap_ok "$name was killed while it ran" [ $hits -ge 1 ]
-    echo "# $name: $hits of $n kills found it running"
+    tap_ok "$name was killed $kills times while it ran" [ $hits -ge "$kills" ]
 }
 
 from_fetched() { cp -a "$work/fetched" "$1"; }
 
-rounds fetch init by_clock "$fetch_ms" "$B/bin/refrain-fetch"
-rounds extract from_fetched by_spool 0 "$B/bin/refrain-extract"
-KILLS=$(((KILLS + 1) / 2))
-rounds run init by_clock "$fetch_ms" "$refrain" run
+rounds fetch "$KILLS" init by_clock "$B/bin/refrain-fetch"
+rounds extract "$KILLS" from_fetched by_spool "$B/bin/refrain-extract"
+rounds run $(((KILLS + 1) / 2)) init by_clock "$refrain" run
 
 previewd_stats >"$work/stats.json"
 for kind in fixed_window fixed_window_half sliding_log token_bucket; do

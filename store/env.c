@@ -181,16 +181,23 @@ static bool open_tables(struct env *env, enum env_mode mode, struct err *e)
     return schema_known && (rc == MDB_SUCCESS || env_err(e, rc, "cannot open its tables", env));
 }
 
-/* A file without a byte is what a writer that was killed in its first instant leaves. */
-static bool data_file_exists(const struct env *env, struct err *e)
+/* LMDB begins a file with its two meta pages in one write. A file that is shorter never held a
+ * commit: its writer was killed, or its disk was full, in the first instant. A reader calls that
+ * empty, and the next writer begins anew, for LMDB would refuse it for ever. */
+static bool data_file_settle(const struct env *env, enum env_mode mode, struct err *e)
 {
     char path[PATH_BYTES];
     struct stat st;
     if (!path_join(path, env->dir, "data.mdb", e))
         return false;
-    if (stat(path, &st) != 0)
+    bool exists = stat(path, &st) == 0;
+    if (!exists && mode == ENV_READ)
         return err_set_errno(e, ERR_PERM, errno, "%s (run refrain extract first)", path);
-    return st.st_size > 0 || no_tensors_yet(env, e);
+    if (!exists || st.st_size >= 2 * sysconf(_SC_PAGESIZE))
+        return true;
+    if (mode == ENV_READ)
+        return no_tensors_yet(env, e);
+    return truncate(path, 0) == 0 || err_set_errno(e, ERR_FATAL, errno, "cannot empty %s", path);
 }
 
 static bool env_open_mdb(struct env *env, enum env_mode mode, uint64_t map_bytes, struct err *e)
@@ -226,7 +233,7 @@ bool env_open(struct env *env, const char *dataset_dir, enum env_mode mode, uint
         return false;
     if (mode == ENV_WRITE && !file_make_dir(env->dir, e))
         return false;
-    if (mode == ENV_READ && !data_file_exists(env, e))
+    if (!data_file_settle(env, mode, e))
         return false;
     if (!refuse_remote(env->dir, e) || !lock_folder(env, e) ||
         !env_open_mdb(env, mode, u64_max(map_bytes, MAP_MIN_BYTES), e) ||

@@ -173,7 +173,7 @@ static void test_truncated_files(void)
     size_t n_bytes;
     make_store(dir);
     int fd = open_data(dir, &n_bytes);
-    for (size_t keep = n_bytes - 4096; keep > 0; keep = keep / 3) {
+    for (size_t keep = n_bytes - 4096; keep >= 8192; keep = keep / 2) {
         struct findings f = {0};
         struct err e = {0};
         struct store *s = NULL;

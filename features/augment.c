@@ -318,6 +318,10 @@ bool augment_apply_record(struct augment *a, const char *record, float *samples,
                           struct err *e)
 {
     struct cursor c = {record, record, "augment record"};
+    size_t n_bytes = strnlen(record, AUGMENT_RECORD_BYTES);
+    if (n_bytes == AUGMENT_RECORD_BYTES)
+        return err_set(e, ERR_USAGE, "augment record: it is longer than %d bytes",
+                       AUGMENT_RECORD_BYTES - 1);
     bool is_more = *c.at != '\0';
     while (is_more) {
         const struct augment_kind *kind;

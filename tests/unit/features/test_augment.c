@@ -202,6 +202,21 @@ static void test_bad_records(void)
     augment_free(a);
 }
 
+static void test_record_length(void)
+{
+    char record[AUGMENT_RECORD_BYTES + 1];
+    float x = 1;
+    struct err e = {0};
+    struct augment *a = augment_new(NULL, RATE);
+    memset(record, '0', sizeof record);
+    memcpy(record, "gain db=1;", 10);
+    record[AUGMENT_RECORD_BYTES] = '\0';
+    CHECK(!augment_apply_record(a, record, &x, 1, &e));
+    CHECK(strstr(e.msg, "longer than 511 bytes") != NULL);
+    CHECK(x == 1);
+    augment_free(a);
+}
+
 static void test_probability(void)
 {
     enum { DRAWS = 4000 };
@@ -461,6 +476,7 @@ int main(void)
     RUN(test_view_is_a_function_of_its_key);
     RUN(test_record_makes_the_view_again);
     RUN(test_bad_records);
+    RUN(test_record_length);
     RUN(test_probability);
     RUN(test_range);
     RUN(test_snr);

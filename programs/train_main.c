@@ -12,6 +12,8 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define CHECKPOINT_NS (300 * NS_PER_S)
 
@@ -270,8 +272,18 @@ static const struct command commands[] = {
      .run = run_eval},
 };
 
+/* oneDNN's threads (libgomp's) spin while they wait for each other, which takes the cores from the
+ * loader and from whatever else runs. Whether they do is read from the environment before main, so
+ * the program starts itself once more with the answer, unless the user has given one. */
+static void wait_without_spinning(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") == NULL && setenv("OMP_WAIT_POLICY", "passive", 0) == 0)
+        execv("/proc/self/exe", argv); /* returns only on failure: then they spin */
+}
+
 int main(int argc, char **argv)
 {
+    wait_without_spinning(argv);
     static const struct program program = {
         .name = "refrain-train",
         .summary = "trains and measures a model of musical similarity",

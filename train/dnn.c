@@ -14,14 +14,14 @@
  * - The result of every kernel used here is a function of the inputs and the number of threads.
  */
 #include "base/mem.h"
+#include "train/kernels.h"
 #include "train/tape.h"
 
-#include <math.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
-enum { CALL_ARGS_MAX = 12, CALLS_MAX = 8, AVERAGE_BLOCK = 64 };
+enum { CALL_ARGS_MAX = 12, CALLS_MAX = 8 };
 
 enum place_kind { AT_VALUE, AT_GRAD, AT_ITEM, AT_PARAM, AT_PARAM_GRAD };
 
@@ -55,27 +55,13 @@ struct dnn {
     struct dnn_op ops[NET_OPS_MAX];
 };
 
-static const char *status_text(dnnl_status_t s)
-{
-    switch (s) {
-    case dnnl_success:
-        return "success";
-    case dnnl_out_of_memory:
-        return "out of memory";
-    case dnnl_invalid_arguments:
-        return "invalid arguments";
-    case dnnl_unimplemented:
-        return "not implemented for this shape";
-    default:
-        return "runtime error";
-    }
-}
-
 static bool check(dnnl_status_t s, const char *what, struct err *e)
 {
     if (s == dnnl_success)
         return true;
-    return err_set(e, ERR_FATAL, "oneDNN: %s: %s", what, status_text(s));
+    static const char *const texts[] = {"", "out of memory", "invalid arguments", "unimplemented"};
+    return err_set(e, ERR_FATAL, "oneDNN: %s: %s (status %d)", what,
+                   (size_t)s < ARRAY_LEN(texts) ? texts[s] : "runtime error", (int)s);
 }
 
 static void *place_address(const struct net *n, struct place p)
@@ -137,38 +123,44 @@ static dnnl_memory_desc_t md_weight(const struct net *n, int32_t param, bool any
 
 /* ---------------------------------------------------------------- building calls */
 
-static struct call *call_new(struct call_list *list)
-{
-    assert(list->n < CALLS_MAX);
-    return &list->calls[list->n++];
-}
+/* One argument of a call to be. */
+struct arg {
+    int id; /* DNNL_ARG_SRC ... */
+    const dnnl_memory_desc_t *md;
+    struct place place;
+};
 
-static bool call_arg(struct net *n, struct call *c, int arg, const dnnl_memory_desc_t *md,
-                     struct place place, struct err *e)
+static bool call_arg(struct net *n, struct call *c, const struct arg *arg, struct err *e)
 {
     const struct dnn *d = n->state;
     assert(c->n_args < CALL_ARGS_MAX);
     dnnl_exec_arg_t *a = &c->args[c->n_args];
-    a->arg = arg;
-    if (!check(dnnl_memory_create(&a->memory, md, d->engine, DNNL_MEMORY_NONE), "memory", e))
+    a->arg = arg->id;
+    if (!check(dnnl_memory_create(&a->memory, arg->md, d->engine, DNNL_MEMORY_NONE), "memory", e))
         return false;
-    c->places[c->n_args++] = place;
+    c->places[c->n_args++] = arg->place;
     return true;
 }
 
-/* Makes the primitive of `pd` and gives it its scratchpad. */
-static bool call_primitive(struct net *n, struct call *c, const_dnnl_primitive_desc_t pd,
-                           int32_t tick, const char *what, struct err *e)
+/* Appends the primitive of `pd` with its arguments (those without a description are left out) and
+ * its scratchpad. */
+static bool add_call(struct net *n, struct call_list *list, const_dnnl_primitive_desc_t pd,
+                     int32_t tick, const struct arg *args, size_t n_args, struct err *e)
 {
-    if (!check(dnnl_primitive_create(&c->primitive, pd), what, e))
+    assert(list->n < CALLS_MAX);
+    struct call *c = &list->calls[list->n++];
+    if (!check(dnnl_primitive_create(&c->primitive, pd), "primitive", e))
         return false;
+    for (size_t i = 0; i < n_args; i++)
+        if (args[i].md != NULL && !call_arg(n, c, &args[i], e))
+            return false;
     const dnnl_memory_desc_t *scratch =
         dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
     size_t bytes = scratch == NULL ? 0 : dnnl_memory_desc_get_size(scratch);
     if (bytes == 0)
         return true;
-    int32_t item = arena_add(&n->arena, bytes, tick, tick);
-    return call_arg(n, c, DNNL_ARG_SCRATCHPAD, scratch, (struct place){AT_ITEM, item}, e);
+    struct place place = {AT_ITEM, arena_add(&n->arena, bytes, tick, tick)};
+    return call_arg(n, c, &(struct arg){DNNL_ARG_SCRATCHPAD, scratch, place}, e);
 }
 
 /* A primitive description from an operation description; its kernel's name is noted. The caller
@@ -188,19 +180,15 @@ static bool pd_make(struct net *n, const_dnnl_op_desc_t desc, const_dnnl_primiti
 }
 
 /* Appends a copy from one layout to another. */
-static bool add_reorder(struct net *n, struct call_list *list, const dnnl_memory_desc_t *from_md,
-                        struct place from, const dnnl_memory_desc_t *to_md, struct place to,
-                        int32_t tick, struct err *e)
+static bool add_reorder(struct net *n, struct call_list *list, const struct arg *from,
+                        const struct arg *to, int32_t tick, struct err *e)
 {
     const struct dnn *d = n->state;
-    struct call *c = call_new(list);
     dnnl_primitive_desc_t pd = NULL;
-    bool ok = check(dnnl_reorder_primitive_desc_create(&pd, from_md, d->engine, to_md, d->engine,
+    bool ok = check(dnnl_reorder_primitive_desc_create(&pd, from->md, d->engine, to->md, d->engine,
                                                        d->attr),
                     "reorder", e) &&
-              call_arg(n, c, DNNL_ARG_FROM, from_md, from, e) &&
-              call_arg(n, c, DNNL_ARG_TO, to_md, to, e) &&
-              call_primitive(n, c, pd, tick, "reorder", e);
+              add_call(n, list, pd, tick, (struct arg[]){*from, *to}, 2, e);
     dnnl_primitive_desc_destroy(pd);
     return ok;
 }
@@ -211,28 +199,35 @@ static bool pack_weight(struct net *n, struct call_list *list, int32_t param,
                         struct err *e)
 {
     dnnl_memory_desc_t plain = md_weight(n, param, false);
-    *out = (struct place){AT_PARAM, param};
+    struct arg from = {DNNL_ARG_FROM, &plain, {AT_PARAM, param}}, to = {DNNL_ARG_TO, wanted, {0}};
+    *out = from.place;
     if (dnnl_memory_desc_equal(&plain, wanted))
         return true;
-    int32_t item = arena_add(&n->arena, dnnl_memory_desc_get_size(wanted), tick, tick);
-    struct place packed = {AT_ITEM, item};
-    if (!add_reorder(n, list, &plain, *out, wanted, packed, tick, e))
-        return false;
-    *out = packed;
-    return true;
+    *out = to.place = (struct place){
+        AT_ITEM, arena_add(&n->arena, dnnl_memory_desc_get_size(wanted), tick, tick)};
+    return add_reorder(n, list, &from, &to, tick, e);
 }
 
-/* Where a weight gradient in the layout `given` is to be written; *unpack says that it must be
- * reordered into the parameter's gradient afterwards. */
+/* Where a weight gradient in the layout `given` is to be written: in place, or beside it for
+ * unpack_weight_grad to bring it into the parameter's layout. */
 static struct place place_weight_grad(struct net *n, int32_t param, const dnnl_memory_desc_t *given,
-                                      int32_t tick, bool *unpack)
+                                      int32_t tick)
 {
     dnnl_memory_desc_t plain = md_weight(n, param, false);
-    *unpack = !dnnl_memory_desc_equal(&plain, given);
-    if (!*unpack)
+    if (dnnl_memory_desc_equal(&plain, given))
         return (struct place){AT_PARAM_GRAD, param};
     int32_t item = arena_add(&n->arena, dnnl_memory_desc_get_size(given), tick, tick);
     return (struct place){AT_ITEM, item};
+}
+
+static bool unpack_weight_grad(struct net *n, struct call_list *list, int32_t param,
+                               const dnnl_memory_desc_t *given, struct place written, int32_t tick,
+                               struct err *e)
+{
+    dnnl_memory_desc_t plain = md_weight(n, param, false);
+    struct arg from = {DNNL_ARG_FROM, given, written};
+    struct arg to = {DNNL_ARG_TO, &plain, {AT_PARAM_GRAD, param}};
+    return written.kind == AT_PARAM_GRAD || add_reorder(n, list, &from, &to, tick, e);
 }
 
 /* Where the gradient of in[k] is to be written: in place, or beside it when another consumer has
@@ -256,15 +251,13 @@ static bool add_begun(struct net *n, struct call_list *list, size_t op_i, int32_
         return true;
     dnnl_memory_desc_t md = md_picture(net_shape(n, op->in[k]));
     struct place total = {AT_GRAD, op->in[k]};
-    struct call *c = call_new(list);
     dnnl_primitive_desc_t pd = NULL;
     dnnl_binary_desc_t desc;
+    struct arg args[] = {
+        {DNNL_ARG_SRC_0, &md, total}, {DNNL_ARG_SRC_1, &md, written}, {DNNL_ARG_DST, &md, total}};
     bool ok = check(dnnl_binary_desc_init(&desc, dnnl_binary_add, &md, &md, &md), "add", e) &&
               pd_make(n, &desc, d->attr, NULL, "add", &pd, e) &&
-              call_arg(n, c, DNNL_ARG_SRC_0, &md, total, e) &&
-              call_arg(n, c, DNNL_ARG_SRC_1, &md, written, e) &&
-              call_arg(n, c, DNNL_ARG_DST, &md, total, e) &&
-              call_primitive(n, c, pd, tick_backward(n, op_i), "add", e);
+              add_call(n, list, pd, tick_backward(n, op_i), args, ARRAY_LEN(args), e);
     dnnl_primitive_desc_destroy(pd);
     return ok;
 }
@@ -276,306 +269,221 @@ static void keep_for_backward(struct net *n, size_t op_i, int32_t tensor)
         arena_extend(&n->arena, item, tick_backward(n, op_i));
 }
 
-/* ---------------------------------------------------------------- convolution */
+/* ---------------------------------------------------------------- convolution and linear */
 
-struct conv_shape {
-    dnnl_memory_desc_t src, dst, weight; /* weight in any layout */
+/* The two operations with a weight have the same three passes; they differ in how a pass is
+ * described. Weights are in any layout: the kernel says which it wants. */
+enum pass { PASS_FORWARD, PASS_WEIGHT, PASS_DATA };
+
+struct weighted {
+    const char *name;
+    bool is_conv;
+    dnnl_memory_desc_t src, dst, weight, bias;
+    const dnnl_memory_desc_t *bias_md; /* NULL: none */
     dnnl_dims_t stride, pad;
 };
 
-static struct conv_shape conv_shape(const struct net *n, const struct op *op)
+static void weighted_init(const struct net *n, const struct op *op, struct weighted *w)
 {
-    const struct window *w = &op->window;
-    return (struct conv_shape){
-        .src = md_picture(net_shape(n, op->in[0])),
-        .dst = md_picture(net_shape(n, op->out)),
-        .weight = md_weight(n, op->par[0], true),
-        .stride = {w->stride[0], w->stride[1]},
-        .pad = {w->pad[0], w->pad[1]},
-    };
+    *w = (struct weighted){.is_conv = op->kind == OP_CONV,
+                           .weight = md_weight(n, op->par[0], true),
+                           .stride = {op->window.stride[0], op->window.stride[1]},
+                           .pad = {op->window.pad[0], op->window.pad[1]}};
+    struct shape in = net_shape(n, op->in[0]), out = net_shape(n, op->out);
+    w->name = w->is_conv ? "convolution" : "linear";
+    w->src = w->is_conv ? md_picture(in) : md_rows(in);
+    w->dst = w->is_conv ? md_picture(out) : md_rows(out);
+    if (!w->is_conv) {
+        w->bias = md_vector(out.c);
+        w->bias_md = &w->bias;
+    }
 }
 
-static bool conv_forward_calls(struct net *n, size_t op_i, const struct conv_shape *s,
-                               dnnl_primitive_desc_t *out_pd, struct err *e)
+static dnnl_status_t conv_describe(const struct weighted *w, enum pass pass,
+                                   dnnl_convolution_desc_t *out)
+{
+    dnnl_alg_kind_t alg = dnnl_convolution_direct;
+    if (pass == PASS_FORWARD)
+        return dnnl_convolution_forward_desc_init(out, dnnl_forward_training, alg, &w->src,
+                                                  &w->weight, NULL, &w->dst, w->stride, w->pad,
+                                                  w->pad);
+    if (pass == PASS_WEIGHT)
+        return dnnl_convolution_backward_weights_desc_init(out, alg, &w->src, &w->weight, NULL,
+                                                           &w->dst, w->stride, w->pad, w->pad);
+    return dnnl_convolution_backward_data_desc_init(out, alg, &w->src, &w->weight, &w->dst,
+                                                    w->stride, w->pad, w->pad);
+}
+
+static dnnl_status_t linear_describe(const struct weighted *w, enum pass pass,
+                                     dnnl_inner_product_desc_t *out)
+{
+    if (pass == PASS_FORWARD)
+        return dnnl_inner_product_forward_desc_init(out, dnnl_forward_training, &w->src, &w->weight,
+                                                    &w->bias, &w->dst);
+    if (pass == PASS_WEIGHT)
+        return dnnl_inner_product_backward_weights_desc_init(out, &w->src, &w->weight, &w->bias,
+                                                             &w->dst);
+    return dnnl_inner_product_backward_data_desc_init(out, &w->src, &w->weight, &w->dst);
+}
+
+static bool weighted_pd(struct net *n, const struct weighted *w, enum pass pass,
+                        const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out, struct err *e)
+{
+    const struct dnn *d = n->state;
+    dnnl_convolution_desc_t conv;
+    dnnl_inner_product_desc_t linear;
+    dnnl_status_t s =
+        w->is_conv ? conv_describe(w, pass, &conv) : linear_describe(w, pass, &linear);
+    const_dnnl_op_desc_t desc = w->is_conv ? (const void *)&conv : (const void *)&linear;
+    return check(s, w->name, e) && pd_make(n, desc, d->attr, hint, w->name, out, e);
+}
+
+static bool weighted_forward(struct net *n, size_t op_i, const struct weighted *w,
+                             dnnl_primitive_desc_t pd, struct err *e)
 {
     struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
     struct call_list *list = &d->ops[op_i].train;
     int32_t tick = tick_forward(op_i);
-    dnnl_convolution_desc_t desc;
-    struct place weight;
-    if (!check(dnnl_convolution_forward_desc_init(&desc, dnnl_forward_training,
-                                                  dnnl_convolution_direct, &s->src, &s->weight,
-                                                  NULL, &s->dst, s->stride, s->pad, s->pad),
-               "convolution", e) ||
-        !pd_make(n, &desc, d->attr, NULL, "convolution", out_pd, e))
-        return false;
-    const dnnl_memory_desc_t *weight_md =
-        dnnl_primitive_desc_query_md(*out_pd, dnnl_query_weights_md, 0);
-    if (!pack_weight(n, list, op->par[0], weight_md, tick, &weight, e))
-        return false;
-    struct call *c = call_new(list);
-    return call_arg(n, c, DNNL_ARG_SRC, &s->src, (struct place){AT_VALUE, op->in[0]}, e) &&
-           call_arg(n, c, DNNL_ARG_WEIGHTS, weight_md, weight, e) &&
-           call_arg(n, c, DNNL_ARG_DST, &s->dst, (struct place){AT_VALUE, op->out}, e) &&
-           call_primitive(n, c, *out_pd, tick, "convolution", e);
-}
-
-static bool conv_weight_calls(struct net *n, size_t op_i, const struct conv_shape *s,
-                              const_dnnl_primitive_desc_t hint, struct err *e)
-{
-    struct dnn *d = n->state;
-    const struct op *op = &n->ops[op_i];
-    struct call_list *list = &d->ops[op_i].backward;
-    int32_t tick = tick_backward(n, op_i);
-    dnnl_convolution_desc_t desc;
-    dnnl_primitive_desc_t pd = NULL;
-    bool ok = false, unpack = false;
-    if (!check(dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &s->src,
-                                                           &s->weight, NULL, &s->dst, s->stride,
-                                                           s->pad, s->pad),
-               "convolution, weights", e) ||
-        !pd_make(n, &desc, d->attr, hint, "convolution, weights", &pd, e))
-        goto out;
-    const dnnl_memory_desc_t *grad_md =
-        dnnl_primitive_desc_query_md(pd, dnnl_query_diff_weights_md, 0);
-    struct place grad = place_weight_grad(n, op->par[0], grad_md, tick, &unpack);
-    struct call *c = call_new(list);
-    if (!call_arg(n, c, DNNL_ARG_SRC, &s->src, (struct place){AT_VALUE, op->in[0]}, e) ||
-        !call_arg(n, c, DNNL_ARG_DIFF_DST, &s->dst, (struct place){AT_GRAD, op->out}, e) ||
-        !call_arg(n, c, DNNL_ARG_DIFF_WEIGHTS, grad_md, grad, e) ||
-        !call_primitive(n, c, pd, tick, "convolution, weights", e))
-        goto out;
-    dnnl_memory_desc_t plain = md_weight(n, op->par[0], false);
-    ok = !unpack || add_reorder(n, list, grad_md, grad, &plain,
-                                (struct place){AT_PARAM_GRAD, op->par[0]}, tick, e);
-out:
-    dnnl_primitive_desc_destroy(pd);
-    return ok;
-}
-
-static bool conv_data_calls(struct net *n, size_t op_i, const struct conv_shape *s,
-                            const_dnnl_primitive_desc_t hint, struct err *e)
-{
-    struct dnn *d = n->state;
-    const struct op *op = &n->ops[op_i];
-    struct call_list *list = &d->ops[op_i].backward;
-    int32_t tick = tick_backward(n, op_i);
-    dnnl_convolution_desc_t desc;
-    dnnl_primitive_desc_t pd = NULL;
-    bool ok = false;
-    struct place weight;
-    if (!check(dnnl_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, &s->src,
-                                                        &s->weight, &s->dst, s->stride, s->pad,
-                                                        s->pad),
-               "convolution, data", e) ||
-        !pd_make(n, &desc, d->attr, hint, "convolution, data", &pd, e))
-        goto out;
     const dnnl_memory_desc_t *weight_md =
         dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
-    if (!pack_weight(n, list, op->par[0], weight_md, tick, &weight, e))
-        goto out;
-    struct place grad = place_input_grad(n, op_i, 0);
-    struct call *c = call_new(list);
-    ok = call_arg(n, c, DNNL_ARG_DIFF_DST, &s->dst, (struct place){AT_GRAD, op->out}, e) &&
-         call_arg(n, c, DNNL_ARG_WEIGHTS, weight_md, weight, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_SRC, &s->src, grad, e) &&
-         call_primitive(n, c, pd, tick, "convolution, data", e) &&
-         add_begun(n, list, op_i, 0, grad, e);
-out:
-    dnnl_primitive_desc_destroy(pd);
-    return ok;
-}
-
-static bool prepare_conv(struct net *n, size_t op_i, struct err *e)
-{
-    const struct op *op = &n->ops[op_i];
-    struct conv_shape s = conv_shape(n, op);
-    dnnl_primitive_desc_t forward = NULL;
-    keep_for_backward(n, op_i, op->in[0]);
-    bool ok = conv_forward_calls(n, op_i, &s, &forward, e) &&
-              conv_weight_calls(n, op_i, &s, forward, e) &&
-              (!op_tensor(n, op->in[0])->needs_grad || conv_data_calls(n, op_i, &s, forward, e));
-    dnnl_primitive_desc_destroy(forward);
-    return ok;
-}
-
-/* ---------------------------------------------------------------- linear */
-
-static bool linear_forward_calls(struct net *n, size_t op_i, dnnl_primitive_desc_t *out_pd,
-                                 struct err *e)
-{
-    struct dnn *d = n->state;
-    const struct op *op = &n->ops[op_i];
-    struct call_list *list = &d->ops[op_i].train;
-    int32_t tick = tick_forward(op_i);
-    dnnl_memory_desc_t src = md_rows(net_shape(n, op->in[0])), dst = md_rows(net_shape(n, op->out));
-    dnnl_memory_desc_t weight_any = md_weight(n, op->par[0], true);
-    dnnl_memory_desc_t bias = md_vector(net_shape(n, op->out).c);
-    dnnl_inner_product_desc_t desc;
     struct place weight;
-    if (!check(dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_training, &src, &weight_any,
-                                                    &bias, &dst),
-               "linear", e) ||
-        !pd_make(n, &desc, d->attr, NULL, "linear", out_pd, e))
-        return false;
-    const dnnl_memory_desc_t *weight_md =
-        dnnl_primitive_desc_query_md(*out_pd, dnnl_query_weights_md, 0);
     if (!pack_weight(n, list, op->par[0], weight_md, tick, &weight, e))
         return false;
-    struct call *c = call_new(list);
-    return call_arg(n, c, DNNL_ARG_SRC, &src, (struct place){AT_VALUE, op->in[0]}, e) &&
-           call_arg(n, c, DNNL_ARG_WEIGHTS, weight_md, weight, e) &&
-           call_arg(n, c, DNNL_ARG_BIAS, &bias, (struct place){AT_PARAM, op->par[1]}, e) &&
-           call_arg(n, c, DNNL_ARG_DST, &dst, (struct place){AT_VALUE, op->out}, e) &&
-           call_primitive(n, c, *out_pd, tick, "linear", e);
+    struct arg args[] = {{DNNL_ARG_SRC, &w->src, {AT_VALUE, op->in[0]}},
+                         {DNNL_ARG_WEIGHTS, weight_md, weight},
+                         {DNNL_ARG_BIAS, w->bias_md, {AT_PARAM, op->par[1]}},
+                         {DNNL_ARG_DST, &w->dst, {AT_VALUE, op->out}}};
+    return add_call(n, list, pd, tick, args, ARRAY_LEN(args), e);
 }
 
-static bool linear_weight_calls(struct net *n, size_t op_i, const_dnnl_primitive_desc_t hint,
-                                struct err *e)
+static bool weighted_backward_weight(struct net *n, size_t op_i, const struct weighted *w,
+                                     dnnl_primitive_desc_t pd, struct err *e)
 {
     struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
     struct call_list *list = &d->ops[op_i].backward;
     int32_t tick = tick_backward(n, op_i);
-    dnnl_memory_desc_t src = md_rows(net_shape(n, op->in[0])), dst = md_rows(net_shape(n, op->out));
-    dnnl_memory_desc_t weight_any = md_weight(n, op->par[0], true);
-    dnnl_memory_desc_t bias = md_vector(net_shape(n, op->out).c);
-    dnnl_inner_product_desc_t desc;
-    dnnl_primitive_desc_t pd = NULL;
-    bool ok = false, unpack = false;
-    if (!check(dnnl_inner_product_backward_weights_desc_init(&desc, &src, &weight_any, &bias, &dst),
-               "linear, weights", e) ||
-        !pd_make(n, &desc, d->attr, hint, "linear, weights", &pd, e))
-        goto out;
     const dnnl_memory_desc_t *grad_md =
         dnnl_primitive_desc_query_md(pd, dnnl_query_diff_weights_md, 0);
-    struct place grad = place_weight_grad(n, op->par[0], grad_md, tick, &unpack);
-    struct call *c = call_new(list);
-    if (!call_arg(n, c, DNNL_ARG_SRC, &src, (struct place){AT_VALUE, op->in[0]}, e) ||
-        !call_arg(n, c, DNNL_ARG_DIFF_DST, &dst, (struct place){AT_GRAD, op->out}, e) ||
-        !call_arg(n, c, DNNL_ARG_DIFF_WEIGHTS, grad_md, grad, e) ||
-        !call_arg(n, c, DNNL_ARG_DIFF_BIAS, &bias, (struct place){AT_PARAM_GRAD, op->par[1]}, e) ||
-        !call_primitive(n, c, pd, tick, "linear, weights", e))
-        goto out;
-    dnnl_memory_desc_t plain = md_weight(n, op->par[0], false);
-    ok = !unpack || add_reorder(n, list, grad_md, grad, &plain,
-                                (struct place){AT_PARAM_GRAD, op->par[0]}, tick, e);
-out:
-    dnnl_primitive_desc_destroy(pd);
-    return ok;
+    struct place grad = place_weight_grad(n, op->par[0], grad_md, tick);
+    struct arg args[] = {{DNNL_ARG_SRC, &w->src, {AT_VALUE, op->in[0]}},
+                         {DNNL_ARG_DIFF_DST, &w->dst, {AT_GRAD, op->out}},
+                         {DNNL_ARG_DIFF_WEIGHTS, grad_md, grad},
+                         {DNNL_ARG_DIFF_BIAS, w->bias_md, {AT_PARAM_GRAD, op->par[1]}}};
+    return add_call(n, list, pd, tick, args, ARRAY_LEN(args), e) &&
+           unpack_weight_grad(n, list, op->par[0], grad_md, grad, tick, e);
 }
 
-static bool linear_data_calls(struct net *n, size_t op_i, const_dnnl_primitive_desc_t hint,
-                              struct err *e)
+static bool weighted_backward_data(struct net *n, size_t op_i, const struct weighted *w,
+                                   dnnl_primitive_desc_t pd, struct err *e)
 {
     struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
     struct call_list *list = &d->ops[op_i].backward;
     int32_t tick = tick_backward(n, op_i);
-    dnnl_memory_desc_t src = md_rows(net_shape(n, op->in[0])), dst = md_rows(net_shape(n, op->out));
-    dnnl_memory_desc_t weight_any = md_weight(n, op->par[0], true);
-    dnnl_inner_product_desc_t desc;
-    dnnl_primitive_desc_t pd = NULL;
-    bool ok = false;
-    struct place weight;
-    if (!check(dnnl_inner_product_backward_data_desc_init(&desc, &src, &weight_any, &dst),
-               "linear, data", e) ||
-        !pd_make(n, &desc, d->attr, hint, "linear, data", &pd, e))
-        goto out;
     const dnnl_memory_desc_t *weight_md =
         dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
+    struct place weight, grad = place_input_grad(n, op_i, 0);
     if (!pack_weight(n, list, op->par[0], weight_md, tick, &weight, e))
-        goto out;
-    struct place grad = place_input_grad(n, op_i, 0);
-    struct call *c = call_new(list);
-    ok = call_arg(n, c, DNNL_ARG_DIFF_DST, &dst, (struct place){AT_GRAD, op->out}, e) &&
-         call_arg(n, c, DNNL_ARG_WEIGHTS, weight_md, weight, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_SRC, &src, grad, e) &&
-         call_primitive(n, c, pd, tick, "linear, data", e) && add_begun(n, list, op_i, 0, grad, e);
-out:
-    dnnl_primitive_desc_destroy(pd);
-    return ok;
+        return false;
+    struct arg args[] = {{DNNL_ARG_DIFF_DST, &w->dst, {AT_GRAD, op->out}},
+                         {DNNL_ARG_WEIGHTS, weight_md, weight},
+                         {DNNL_ARG_DIFF_SRC, &w->src, grad}};
+    return add_call(n, list, pd, tick, args, ARRAY_LEN(args), e) &&
+           add_begun(n, list, op_i, 0, grad, e);
 }
 
-static bool prepare_linear(struct net *n, size_t op_i, struct err *e)
+static bool prepare_weighted(struct net *n, size_t op_i, struct err *e)
 {
     const struct op *op = &n->ops[op_i];
-    dnnl_primitive_desc_t forward = NULL;
+    struct weighted w;
+    dnnl_primitive_desc_t forward = NULL, weight = NULL, data = NULL;
     keep_for_backward(n, op_i, op->in[0]);
-    bool ok = linear_forward_calls(n, op_i, &forward, e) &&
-              linear_weight_calls(n, op_i, forward, e) &&
-              (!op_tensor(n, op->in[0])->needs_grad || linear_data_calls(n, op_i, forward, e));
+    weighted_init(n, op, &w);
+    bool ok = weighted_pd(n, &w, PASS_FORWARD, NULL, &forward, e) &&
+              weighted_forward(n, op_i, &w, forward, e) &&
+              weighted_pd(n, &w, PASS_WEIGHT, forward, &weight, e) &&
+              weighted_backward_weight(n, op_i, &w, weight, e);
+    if (ok && op_tensor(n, op->in[0])->needs_grad)
+        ok = weighted_pd(n, &w, PASS_DATA, forward, &data, e) &&
+             weighted_backward_data(n, op_i, &w, data, e);
     dnnl_primitive_desc_destroy(forward);
+    dnnl_primitive_desc_destroy(weight);
+    dnnl_primitive_desc_destroy(data);
     return ok;
 }
 
 /* ---------------------------------------------------------------- batch norm */
 
-static bool bn_args(struct net *n, const struct op *op, struct call *c,
-                    const dnnl_memory_desc_t *md, struct place mean, struct place var,
-                    struct err *e)
-{
-    dnnl_memory_desc_t vector = md_vector(net_shape(n, op->in[0]).c);
-    return call_arg(n, c, DNNL_ARG_SRC, md, (struct place){AT_VALUE, op->in[0]}, e) &&
-           call_arg(n, c, DNNL_ARG_MEAN, &vector, mean, e) &&
-           call_arg(n, c, DNNL_ARG_VARIANCE, &vector, var, e) &&
-           call_arg(n, c, DNNL_ARG_SCALE, &vector, (struct place){AT_PARAM, op->par[0]}, e) &&
-           call_arg(n, c, DNNL_ARG_SHIFT, &vector, (struct place){AT_PARAM, op->par[1]}, e);
-}
+/* What the three calls share. */
+struct bn {
+    dnnl_memory_desc_t md, vector;
+    unsigned flags;
+    struct place mean, var; /* of the batch */
+    int32_t workspace;      /* the mask of a fused ReLU; -1: none */
+};
 
-/* One forward call. `workspace` is where the mask of a fused ReLU lies, -1 for none. */
-static bool bn_forward_call(struct net *n, size_t op_i, struct call_list *list,
-                            const_dnnl_primitive_desc_t pd, struct place mean, struct place var,
+static bool bn_forward_call(struct net *n, size_t op_i, struct call_list *list, const struct bn *b,
+                            dnnl_primitive_desc_t pd, struct place mean, struct place var,
                             int32_t workspace, struct err *e)
 {
     const struct op *op = &n->ops[op_i];
-    dnnl_memory_desc_t md = md_picture(net_shape(n, op->in[0]));
-    struct call *c = call_new(list);
-    if (workspace >= 0 && !call_arg(n, c, DNNL_ARG_WORKSPACE,
-                                    dnnl_primitive_desc_query_md(pd, dnnl_query_workspace_md, 0),
-                                    (struct place){AT_ITEM, workspace}, e))
-        return false;
-    return bn_args(n, op, c, &md, mean, var, e) &&
-           call_arg(n, c, DNNL_ARG_DST, &md, (struct place){AT_VALUE, op->out}, e) &&
-           call_primitive(n, c, pd, tick_forward(op_i), "batch norm", e);
+    const dnnl_memory_desc_t *ws_md =
+        workspace < 0 ? NULL : dnnl_primitive_desc_query_md(pd, dnnl_query_workspace_md, 0);
+    struct arg args[] = {{DNNL_ARG_SRC, &b->md, {AT_VALUE, op->in[0]}},
+                         {DNNL_ARG_MEAN, &b->vector, mean},
+                         {DNNL_ARG_VARIANCE, &b->vector, var},
+                         {DNNL_ARG_SCALE, &b->vector, {AT_PARAM, op->par[0]}},
+                         {DNNL_ARG_SHIFT, &b->vector, {AT_PARAM, op->par[1]}},
+                         {DNNL_ARG_DST, &b->md, {AT_VALUE, op->out}},
+                         {DNNL_ARG_WORKSPACE, ws_md, {AT_ITEM, workspace}}};
+    return add_call(n, list, pd, tick_forward(op_i), args, ARRAY_LEN(args), e);
 }
 
-static bool bn_backward_calls(struct net *n, size_t op_i, const_dnnl_primitive_desc_t hint,
-                              unsigned flags, struct place mean, struct place var,
-                              int32_t workspace, struct err *e)
+static bool bn_backward_call(struct net *n, size_t op_i, const struct bn *b,
+                             const_dnnl_primitive_desc_t hint, struct err *e)
 {
     struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
     struct call_list *list = &d->ops[op_i].backward;
-    dnnl_memory_desc_t md = md_picture(net_shape(n, op->in[0]));
-    dnnl_memory_desc_t vector = md_vector(net_shape(n, op->in[0]).c);
     dnnl_batch_normalization_desc_t desc;
     dnnl_primitive_desc_t pd = NULL;
     bool ok = false;
-    if (!check(dnnl_batch_normalization_backward_desc_init(&desc, dnnl_backward, &md, &md,
-                                                           (float)BN_EPSILON, flags),
+    if (!check(dnnl_batch_normalization_backward_desc_init(&desc, dnnl_backward, &b->md, &b->md,
+                                                           (float)BN_EPSILON, b->flags),
                "batch norm, backward", e) ||
         !pd_make(n, &desc, d->attr, hint, "batch norm, backward", &pd, e))
         goto out;
+    const dnnl_memory_desc_t *ws_md =
+        b->workspace < 0 ? NULL : dnnl_primitive_desc_query_md(pd, dnnl_query_workspace_md, 0);
     struct place grad = place_input_grad(n, op_i, 0);
-    struct call *c = call_new(list);
-    if (workspace >= 0 && !call_arg(n, c, DNNL_ARG_WORKSPACE,
-                                    dnnl_primitive_desc_query_md(pd, dnnl_query_workspace_md, 0),
-                                    (struct place){AT_ITEM, workspace}, e))
-        goto out;
-    ok = bn_args(n, op, c, &md, mean, var, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_DST, &md, (struct place){AT_GRAD, op->out}, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_SRC, &md, grad, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_SCALE, &vector, (struct place){AT_PARAM_GRAD, op->par[0]},
-                  e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_SHIFT, &vector, (struct place){AT_PARAM_GRAD, op->par[1]},
-                  e) &&
-         call_primitive(n, c, pd, tick_backward(n, op_i), "batch norm, backward", e) &&
+    struct arg args[] = {{DNNL_ARG_SRC, &b->md, {AT_VALUE, op->in[0]}},
+                         {DNNL_ARG_MEAN, &b->vector, b->mean},
+                         {DNNL_ARG_VARIANCE, &b->vector, b->var},
+                         {DNNL_ARG_SCALE, &b->vector, {AT_PARAM, op->par[0]}},
+                         {DNNL_ARG_SHIFT, &b->vector, {AT_PARAM, op->par[1]}},
+                         {DNNL_ARG_WORKSPACE, ws_md, {AT_ITEM, b->workspace}},
+                         {DNNL_ARG_DIFF_DST, &b->md, {AT_GRAD, op->out}},
+                         {DNNL_ARG_DIFF_SRC, &b->md, grad},
+                         {DNNL_ARG_DIFF_SCALE, &b->vector, {AT_PARAM_GRAD, op->par[0]}},
+                         {DNNL_ARG_DIFF_SHIFT, &b->vector, {AT_PARAM_GRAD, op->par[1]}}};
+    ok = add_call(n, list, pd, tick_backward(n, op_i), args, ARRAY_LEN(args), e) &&
          add_begun(n, list, op_i, 0, grad, e);
 out:
     dnnl_primitive_desc_destroy(pd);
     return ok;
+}
+
+static bool bn_pd(struct net *n, const struct bn *b, bool inference, dnnl_primitive_desc_t *out,
+                  struct err *e)
+{
+    const struct dnn *d = n->state;
+    dnnl_batch_normalization_desc_t desc;
+    dnnl_status_t s = dnnl_batch_normalization_forward_desc_init(
+        &desc, inference ? dnnl_forward_inference : dnnl_forward_training, &b->md,
+        (float)BN_EPSILON, b->flags | (inference ? dnnl_use_global_stats : 0u));
+    return check(s, "batch norm", e) && pd_make(n, &desc, d->attr, NULL, "batch norm", out, e);
 }
 
 static bool prepare_bn(struct net *n, size_t op_i, struct err *e)
@@ -583,39 +491,34 @@ static bool prepare_bn(struct net *n, size_t op_i, struct err *e)
     struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
     struct dnn_op *state = &d->ops[op_i];
+    struct shape shape = net_shape(n, op->in[0]);
+    int32_t first = tick_forward(op_i), last = tick_backward(n, op_i);
+    size_t stat_bytes = (size_t)shape.c * sizeof(float);
     assert(op_tensor(n, op->in[0])->needs_grad);
     keep_for_backward(n, op_i, op->in[0]);
-    dnnl_memory_desc_t md = md_picture(net_shape(n, op->in[0]));
-    unsigned flags = dnnl_use_scale | dnnl_use_shift | (op->relu ? dnnl_fuse_norm_relu : 0u);
-    int32_t first = tick_forward(op_i), last = tick_backward(n, op_i), workspace = -1;
-    size_t stat_bytes = (size_t)net_shape(n, op->in[0]).c * sizeof(float);
     state->mean_item = arena_add(&n->arena, stat_bytes, first, last);
     state->var_item = arena_add(&n->arena, stat_bytes, first, last);
-    struct place mean = {AT_ITEM, state->mean_item}, var = {AT_ITEM, state->var_item};
-    struct place running_mean = {AT_PARAM, op->par[2]}, running_var = {AT_PARAM, op->par[3]};
-
-    dnnl_batch_normalization_desc_t desc;
+    struct bn b = {
+        .md = md_picture(shape),
+        .vector = md_vector(shape.c),
+        .flags = dnnl_use_scale | dnnl_use_shift | (op->relu ? dnnl_fuse_norm_relu : 0u),
+        .mean = {AT_ITEM, state->mean_item},
+        .var = {AT_ITEM, state->var_item},
+        .workspace = -1,
+    };
     dnnl_primitive_desc_t train = NULL, eval = NULL;
     bool ok = false;
-    if (!check(dnnl_batch_normalization_forward_desc_init(&desc, dnnl_forward_training, &md,
-                                                          (float)BN_EPSILON, flags),
-               "batch norm", e) ||
-        !pd_make(n, &desc, d->attr, NULL, "batch norm", &train, e))
+    if (!bn_pd(n, &b, false, &train, e) || !bn_pd(n, &b, true, &eval, e))
         goto out;
-    if (op->relu)
-        workspace = arena_add(&n->arena,
-                              dnnl_memory_desc_get_size(
-                                  dnnl_primitive_desc_query_md(train, dnnl_query_workspace_md, 0)),
-                              first, last);
-    if (!check(dnnl_batch_normalization_forward_desc_init(&desc, dnnl_forward_inference, &md,
-                                                          (float)BN_EPSILON,
-                                                          flags | dnnl_use_global_stats),
-               "batch norm, inference", e) ||
-        !pd_make(n, &desc, d->attr, NULL, "batch norm, inference", &eval, e))
-        goto out;
-    ok = bn_forward_call(n, op_i, &state->train, train, mean, var, workspace, e) &&
-         bn_forward_call(n, op_i, &state->eval, eval, running_mean, running_var, -1, e) &&
-         bn_backward_calls(n, op_i, train, flags, mean, var, workspace, e);
+    if (op->relu) {
+        const dnnl_memory_desc_t *ws_md =
+            dnnl_primitive_desc_query_md(train, dnnl_query_workspace_md, 0);
+        b.workspace = arena_add(&n->arena, dnnl_memory_desc_get_size(ws_md), first, last);
+    }
+    struct place running_mean = {AT_PARAM, op->par[2]}, running_var = {AT_PARAM, op->par[3]};
+    ok = bn_forward_call(n, op_i, &state->train, &b, train, b.mean, b.var, b.workspace, e) &&
+         bn_forward_call(n, op_i, &state->eval, &b, eval, running_mean, running_var, -1, e) &&
+         bn_backward_call(n, op_i, &b, train, e);
 out:
     dnnl_primitive_desc_destroy(train);
     dnnl_primitive_desc_destroy(eval);
@@ -661,11 +564,10 @@ static bool prepare_maxpool(struct net *n, size_t op_i, struct err *e)
         dnnl_primitive_desc_query_md(forward, dnnl_query_workspace_md, 0);
     struct place ws = {AT_ITEM, arena_add(&n->arena, dnnl_memory_desc_get_size(ws_md),
                                           tick_forward(op_i), tick_backward(n, op_i))};
-    struct call *c = call_new(&d->ops[op_i].train);
-    if (!call_arg(n, c, DNNL_ARG_SRC, &src, (struct place){AT_VALUE, op->in[0]}, e) ||
-        !call_arg(n, c, DNNL_ARG_DST, &dst, (struct place){AT_VALUE, op->out}, e) ||
-        !call_arg(n, c, DNNL_ARG_WORKSPACE, ws_md, ws, e) ||
-        !call_primitive(n, c, forward, tick_forward(op_i), "max pooling", e))
+    struct arg args[] = {{DNNL_ARG_SRC, &src, {AT_VALUE, op->in[0]}},
+                         {DNNL_ARG_DST, &dst, {AT_VALUE, op->out}},
+                         {DNNL_ARG_WORKSPACE, ws_md, ws}};
+    if (!add_call(n, &d->ops[op_i].train, forward, tick_forward(op_i), args, ARRAY_LEN(args), e))
         goto out;
     if (!op_tensor(n, op->in[0])->needs_grad) {
         ok = true;
@@ -678,11 +580,10 @@ static bool prepare_maxpool(struct net *n, size_t op_i, struct err *e)
         goto out;
     struct place grad = place_input_grad(n, op_i, 0);
     struct call_list *list = &d->ops[op_i].backward;
-    c = call_new(list);
-    ok = call_arg(n, c, DNNL_ARG_DIFF_DST, &dst, (struct place){AT_GRAD, op->out}, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_SRC, &src, grad, e) &&
-         call_arg(n, c, DNNL_ARG_WORKSPACE, ws_md, ws, e) &&
-         call_primitive(n, c, backward, tick_backward(n, op_i), "max pooling, backward", e) &&
+    struct arg back[] = {{DNNL_ARG_DIFF_DST, &dst, {AT_GRAD, op->out}},
+                         {DNNL_ARG_DIFF_SRC, &src, grad},
+                         {DNNL_ARG_WORKSPACE, ws_md, ws}};
+    ok = add_call(n, list, backward, tick_backward(n, op_i), back, ARRAY_LEN(back), e) &&
          add_begun(n, list, op_i, 0, grad, e);
 out:
     dnnl_primitive_desc_destroy(forward);
@@ -710,11 +611,10 @@ static bool relu_backward_call(struct net *n, size_t op_i, int32_t k,
         !pd_make(n, &desc, d->attr, hint, "relu, backward", &pd, e))
         goto out;
     struct place grad = place_input_grad(n, op_i, k);
-    struct call *c = call_new(list);
-    ok = call_arg(n, c, DNNL_ARG_DST, &md, (struct place){AT_VALUE, op->out}, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_DST, &md, (struct place){AT_GRAD, op->out}, e) &&
-         call_arg(n, c, DNNL_ARG_DIFF_SRC, &md, grad, e) &&
-         call_primitive(n, c, pd, tick_backward(n, op_i), "relu, backward", e) &&
+    struct arg args[] = {{DNNL_ARG_DST, &md, {AT_VALUE, op->out}},
+                         {DNNL_ARG_DIFF_DST, &md, {AT_GRAD, op->out}},
+                         {DNNL_ARG_DIFF_SRC, &md, grad}};
+    ok = add_call(n, list, pd, tick_backward(n, op_i), args, ARRAY_LEN(args), e) &&
          add_begun(n, list, op_i, k, grad, e);
 out:
     dnnl_primitive_desc_destroy(pd);
@@ -737,110 +637,21 @@ static bool prepare_relu(struct net *n, size_t op_i, struct err *e)
         !check(dnnl_binary_desc_init(&sum, dnnl_binary_add, &md, &md, &md), "add", e) ||
         !check(dnnl_primitive_desc_create(&hint, &relu, d->attr, d->engine, NULL), "relu", e))
         goto out;
-    struct call *c = call_new(&d->ops[op_i].train);
+    struct call_list *list = &d->ops[op_i].train;
     struct place a = {AT_VALUE, op->in[0]}, b = {AT_VALUE, op->in[1]}, y = {AT_VALUE, op->out};
+    struct arg one[] = {{DNNL_ARG_SRC, &md, a}, {DNNL_ARG_DST, &md, y}};
+    struct arg two[] = {{DNNL_ARG_SRC_0, &md, a}, {DNNL_ARG_SRC_1, &md, b}, {DNNL_ARG_DST, &md, y}};
     if (op->kind == OP_RELU)
-        ok = call_arg(n, c, DNNL_ARG_SRC, &md, a, e) && call_arg(n, c, DNNL_ARG_DST, &md, y, e) &&
-             call_primitive(n, c, hint, tick_forward(op_i), "relu", e);
+        ok = add_call(n, list, hint, tick_forward(op_i), one, ARRAY_LEN(one), e);
     else
         ok = pd_make(n, &sum, d->attr_relu, NULL, "add and relu", &pd_sum, e) &&
-             call_arg(n, c, DNNL_ARG_SRC_0, &md, a, e) &&
-             call_arg(n, c, DNNL_ARG_SRC_1, &md, b, e) && call_arg(n, c, DNNL_ARG_DST, &md, y, e) &&
-             call_primitive(n, c, pd_sum, tick_forward(op_i), "add and relu", e);
+             add_call(n, list, pd_sum, tick_forward(op_i), two, ARRAY_LEN(two), e);
     ok = ok && relu_backward_call(n, op_i, 0, hint, e) &&
          (op->kind == OP_RELU || relu_backward_call(n, op_i, 1, hint, e));
 out:
     dnnl_primitive_desc_destroy(hint);
     dnnl_primitive_desc_destroy(pd_sum);
     return ok;
-}
-
-/* ---------------------------------------------------------------- own small kernels */
-
-/* Sums are float64 and in pixel order: the same bits for any number of threads. */
-static void average_forward(const struct net *n, const struct op *op)
-{
-    struct shape in = net_shape(n, op->in[0]);
-    size_t channels = (size_t)in.c, pixels = (size_t)in.h * (size_t)in.w;
-    const float *x = tensor_value(n, op->in[0]);
-    float *y = tensor_value(n, op->out);
-    for (size_t i = 0; i < (size_t)in.n; i++) {
-        for (size_t from = 0; from < channels; from += AVERAGE_BLOCK) {
-            double sums[AVERAGE_BLOCK] = {0};
-            size_t width = size_min(AVERAGE_BLOCK, channels - from);
-            for (size_t p = 0; p < pixels; p++)
-                for (size_t c = 0; c < width; c++)
-                    sums[c] += (double)x[(i * pixels + p) * channels + from + c];
-            for (size_t c = 0; c < width; c++)
-                y[i * channels + from + c] = (float)(sums[c] / (double)pixels);
-        }
-    }
-}
-
-static void average_backward(const struct net *n, const struct op *op)
-{
-    struct shape in = net_shape(n, op->in[0]);
-    size_t channels = (size_t)in.c, pixels = (size_t)in.h * (size_t)in.w;
-    const float *dy = tensor_grad(n, op->out);
-    float *dx = tensor_grad(n, op->in[0]);
-    float share = 1.0f / (float)pixels;
-    for (size_t i = 0; i < (size_t)in.n; i++)
-        for (size_t p = 0; p < pixels; p++)
-            for (size_t c = 0; c < channels; c++) {
-                size_t at = (i * pixels + p) * channels + c;
-                dx[at] = (op->add[0] ? dx[at] : 0.0f) + dy[i * channels + c] * share;
-            }
-}
-
-static void dropout_run(const struct net *n, size_t op_i, enum net_mode mode, bool backward)
-{
-    const struct op *op = &n->ops[op_i];
-    size_t count = shape_count(net_shape(n, op->out));
-    const float *from = backward ? tensor_grad(n, op->out) : tensor_value(n, op->in[0]);
-    float *to = backward ? tensor_grad(n, op->in[0]) : tensor_value(n, op->out);
-    bool add = backward && op->add[0];
-    for (size_t i = 0; i < count; i++) {
-        float factor = mode == NET_TRAIN ? (float)dropout_factor(n, op_i, i) : 1.0f;
-        to[i] = (add ? to[i] : 0.0f) + from[i] * factor;
-    }
-}
-
-static double row_norm(const float *x, int32_t length)
-{
-    double sum = 0.0;
-    for (int32_t c = 0; c < length; c++)
-        sum += (double)x[c] * (double)x[c];
-    return fmax(sqrt(sum), L2NORM_EPSILON);
-}
-
-static void l2norm_forward(const struct net *n, const struct op *op)
-{
-    struct shape s = net_shape(n, op->in[0]);
-    const float *x = tensor_value(n, op->in[0]);
-    float *y = tensor_value(n, op->out);
-    for (int32_t i = 0; i < s.n; i++, x += s.c, y += s.c) {
-        double norm = row_norm(x, s.c);
-        for (int32_t c = 0; c < s.c; c++)
-            y[c] = (float)((double)x[c] / norm);
-    }
-}
-
-/* dx = (dy - y (y . dy)) / |x| */
-static void l2norm_backward(const struct net *n, const struct op *op)
-{
-    struct shape s = net_shape(n, op->in[0]);
-    const float *x = tensor_value(n, op->in[0]), *y = tensor_value(n, op->out);
-    const float *dy = tensor_grad(n, op->out);
-    float *dx = tensor_grad(n, op->in[0]);
-    for (int32_t i = 0; i < s.n; i++, x += s.c, y += s.c, dy += s.c, dx += s.c) {
-        double norm = row_norm(x, s.c), dot = 0.0;
-        for (int32_t c = 0; c < s.c; c++)
-            dot += (double)y[c] * (double)dy[c];
-        for (int32_t c = 0; c < s.c; c++) {
-            double g = ((double)dy[c] - (double)y[c] * dot) / norm;
-            dx[c] = (float)((op->add[0] ? (double)dx[c] : 0.0) + g);
-        }
-    }
 }
 
 /* ---------------------------------------------------------------- the table */
@@ -903,11 +714,10 @@ static bool dnn_prepare(struct net *n, size_t op_i, struct err *e)
     const struct op *op = &n->ops[op_i];
     switch (op->kind) {
     case OP_CONV:
-        return prepare_conv(n, op_i, e);
+    case OP_LINEAR:
+        return prepare_weighted(n, op_i, e);
     case OP_BN:
         return prepare_bn(n, op_i, e);
-    case OP_LINEAR:
-        return prepare_linear(n, op_i, e);
     case OP_MAXPOOL:
         return prepare_maxpool(n, op_i, e);
     case OP_RELU:
@@ -949,11 +759,11 @@ static bool dnn_forward(struct net *n, size_t op_i, enum net_mode mode, struct e
     const struct op *op = &n->ops[op_i];
     struct dnn_op *state = &d->ops[op_i];
     if (op->kind == OP_GLOBAL_AVERAGE)
-        average_forward(n, op);
+        kernel_average_forward(n, op);
     else if (op->kind == OP_DROPOUT)
-        dropout_run(n, op_i, mode, false);
+        kernel_dropout(n, op_i, mode, false);
     else if (op->kind == OP_L2NORM)
-        l2norm_forward(n, op);
+        kernel_l2norm_forward(n, op);
     bool own = mode == NET_EVAL && state->eval.n > 0;
     if (!list_run(n, own ? &state->eval : &state->train, e))
         return false;
@@ -970,11 +780,11 @@ static bool dnn_backward(struct net *n, size_t op_i, struct err *e)
         return true;
     if (op_tensor(n, op->in[0])->needs_grad) {
         if (op->kind == OP_GLOBAL_AVERAGE)
-            average_backward(n, op);
+            kernel_average_backward(n, op);
         else if (op->kind == OP_DROPOUT)
-            dropout_run(n, op_i, NET_TRAIN, true);
+            kernel_dropout(n, op_i, NET_TRAIN, true);
         else if (op->kind == OP_L2NORM)
-            l2norm_backward(n, op);
+            kernel_l2norm_backward(n, op);
     }
     return list_run(n, &d->ops[op_i].backward, e);
 }

@@ -92,11 +92,15 @@ previewd_reset() {
     curl -sf --max-time 10 -X POST "http://127.0.0.1:$previewd_port/stats/reset" >/dev/null
 }
 
-# json_get PATH: the value at a.b.c of the JSON on stdin; true and false as such, "null" when missing.
+# json_get PATH: the value at a.b.c of the JSON on stdin; "null" when it is missing or stdin is no JSON.
 json_get() {
     python3 -c '
 import json, sys
-value = json.load(sys.stdin)
+try:
+    value = json.load(sys.stdin)
+except ValueError as error:
+    print("no JSON:", error, file=sys.stderr)
+    value = None
 for key in sys.argv[1].split("."):
     value = value.get(key) if isinstance(value, dict) else None
 print(value if isinstance(value, str) else json.dumps(value))' "$1"

@@ -63,7 +63,7 @@ run_quietly() {
 tap_ok "init" "$refrain" init "$data" --csv "$work/music_info.csv" --set fetch.allow_private=on \
     --set fetch.limit.default=$LIMIT --set fetch.attempts=2 --set fetch.backoff=50 \
     --set fetch.low_speed=2048 --set fetch.low_speed_time=2 --set fetch.timeout=20000 \
-    --set augment.positives=1 --set seed=7
+    --set augment.positives=1 --set train.validation_share=0.4 --set seed=7
 tap_ok "run to the end" run_quietly
 # shellcheck disable=SC2086
 tap_ok "every row has its state and cause" rows_match $grown
@@ -93,11 +93,31 @@ tap_ok "and every row is as expected" rows_match
 tap_ok "and has its clips" clips_match
 tap_ok "and the store is another" [ "$(store_root "$data")" != "$root" ]
 
+train() {
+    timeout 300 "$refrain" train "$data" --groups "$corpus/truth.csv" --epochs 2 --batch 4 --json \
+        >"$work/train.json" 2>"$work/train.log" || {
+        tail -n 20 "$work/train.log"
+        return 1
+    }
+}
+model=$data/models/cnn
+tap_ok "train" train
+for key in epochs steps best_val_loss baseline_loss improvement clips_per_s loader_wait peak_rss_bytes kernels; do
+    tap_ok "train --json has $key" [ "$(json_get $key <"$work/train.json")" != null ]
+done
+tap_ok "every epoch is in metrics.csv" grep -q '^2,' "$model/metrics.csv"
+tap_ok "the curves are drawn" grep -q '<svg' "$model/curves.svg"
+for name in best last; do
+    tap_ok "checkpoint $name.safetensors" [ -s "$model/$name.safetensors" ]
+done
+tap_ok "eval" "$refrain" eval "$data" --groups "$corpus/truth.csv"
+
 tap_ok "report" "$refrain" report "$data" -o "$work/report.html"
 tap_ok "the report is one page that loads nothing" python3 - "$work/report.html" <<'PY'
 import re, sys
 page = open(sys.argv[1], encoding="utf-8").read()
 assert page.rstrip().endswith("</html>") and "<svg" in page
+assert "cnn" in page and "baseline" in page, "the model is missing"
 assert not re.search(r'(src|href)="(?!#|data:)', page), "something is loaded from elsewhere"
 PY
 kill "$previewd_pid"

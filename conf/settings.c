@@ -134,6 +134,8 @@ static const struct conf_key keys[] = {
      "longest such wait", NULL},
     {"run.attempts", CONF_U64, AT(run.attempts), "20", 0, 1e6, "",
      "failures of a stage in a row that end the run; 0: never", NULL},
+    {"run.drain", CONF_U64, AT(run.drain_ms), "120000", 100, 86400000, "ms",
+     "a stage that takes longer to stop is killed; nothing that is committed is lost", NULL},
 };
 
 const struct conf_table settings_table = {keys, ARRAY_LEN(keys)};

@@ -59,7 +59,7 @@ struct settings {
         bool jitter;
     } train;
     struct {
-        uint64_t backoff_ms, backoff_max_ms, attempts;
+        uint64_t backoff_ms, backoff_max_ms, attempts, drain_ms;
     } run;
 };
 

@@ -104,26 +104,64 @@ static bool write_conf(const char *path, const struct settings *settings, struct
     return ok;
 }
 
-/* Keys whose values are in the stored bytes: extract would refuse the store afterwards, so the
- * change is refused where it is asked for. The list follows the recipe of the store. */
-static const char *recipe_change(const struct settings *a, const struct settings *b)
+static bool rates_equal(const struct conf_rate_list *a, const struct conf_rate_list *b)
 {
-    if (a->seed != b->seed)
-        return "seed";
-    if (a->clip.policy != b->clip.policy || a->clip.ms != b->clip.ms)
-        return "clip.*";
-    if (a->features.rate_hz != b->features.rate_hz || a->features.n_fft != b->features.n_fft ||
-        a->features.hop != b->features.hop || a->features.n_mels != b->features.n_mels ||
-        memcmp(&a->features.f_min_hz, &b->features.f_min_hz, sizeof(double)) != 0 ||
-        memcmp(&a->features.f_max_hz, &b->features.f_max_hz, sizeof(double)) != 0 ||
-        memcmp(&a->features.top_db, &b->features.top_db, sizeof(double)) != 0)
-        return "features.*";
-    if (a->augment.positives != b->augment.positives ||
-        strcmp(a->augment.chain, b->augment.chain) != 0)
-        return "augment.*";
-    if (a->store.dtype != b->store.dtype || a->store.zstd_level != b->store.zstd_level)
-        return "store.dtype and store.zstd_level";
-    return NULL;
+    bool equal = a->n == b->n;
+    for (size_t i = 0; equal && i < a->n; i++)
+        equal = strcmp(a->items[i].name, b->items[i].name) == 0 &&
+                a->items[i].rate.n == b->items[i].rate.n &&
+                a->items[i].rate.window_s == b->items[i].rate.window_s;
+    return equal;
+}
+
+static bool value_equal(const struct conf_key *key, const struct settings *a,
+                        const struct settings *b)
+{
+    const void *x = (const uint8_t *)a + key->offset, *y = (const uint8_t *)b + key->offset;
+    switch (key->type) {
+    case CONF_BOOL:
+        return *(const bool *)x == *(const bool *)y;
+    case CONF_U64:
+        return *(const uint64_t *)x == *(const uint64_t *)y;
+    case CONF_F64:
+        return *(const double *)x == *(const double *)y;
+    case CONF_STR:
+        return strcmp(x, y) == 0;
+    case CONF_ENUM:
+        return *(const int *)x == *(const int *)y;
+    case CONF_RATES:
+        return rates_equal(x, y);
+    }
+    return false;
+}
+
+/* In the recipe of the store (programs/extract_plan.c): extract would refuse the store afterwards,
+ * so the change is refused where it is asked for. */
+static bool decides_the_store(const char *name)
+{
+    static const char *const starts[] = {"seed",     "clip.",       "features.",
+                                         "augment.", "store.dtype", "store.zstd_level"};
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+/* What changed: anything at all, and the first key that decides what is stored, or NULL. */
+static bool find_changes(const struct settings *before, const struct settings *after,
+                         const char **out_recipe_key)
+{
+    bool any = false;
+    *out_recipe_key = NULL;
+    for (size_t i = 0; i < settings_table.n_keys; i++) {
+        const struct conf_key *key = &settings_table.keys[i];
+        if (value_equal(key, before, after))
+            continue;
+        any = true;
+        if (*out_recipe_key == NULL && decides_the_store(key->name))
+            *out_recipe_key = key->name;
+    }
+    return any;
 }
 
 static bool change_dataset(const struct init_request *request, const char *conf_path,
@@ -136,15 +174,15 @@ static bool change_dataset(const struct init_request *request, const char *conf_
     if (!apply(request, &out->settings, e) ||
         !path_join(store_path, request->dir, "features.mdb", e))
         return false;
+    const char *recipe_key;
     *result = INIT_UNCHANGED;
-    if (memcmp(&before, &out->settings, sizeof before) == 0)
+    if (!find_changes(&before, &out->settings, &recipe_key))
         return true;
-    const char *keys = recipe_change(&before, &out->settings);
-    if (keys != NULL && file_exists(store_path))
+    if (recipe_key != NULL && file_exists(store_path))
         return err_set(e, ERR_USAGE,
-                       "%s decides what is stored, and %s was made with other values: make a new "
-                       "data set for the new ones",
-                       keys, store_path);
+                       "%s decides what is stored, and %s was made with another value: make a new "
+                       "data set for the new one",
+                       recipe_key, store_path);
     *result = INIT_CHANGED;
     return write_conf(conf_path, &out->settings, e);
 }
@@ -155,6 +193,7 @@ static bool make_dataset(const struct init_request *request, const char *conf_pa
     if (request->csv == NULL)
         return err_set(e, ERR_USAGE, "a new data set needs --csv FILE, its music_info.csv");
     /* Everything that can be wrong is looked at before anything is made. */
+    memset(out, 0, sizeof *out);
     conf_defaults(&settings_table, &out->settings);
     if (!apply(request, &out->settings, e))
         return false;
@@ -174,7 +213,6 @@ bool init_dataset(const struct init_request *request, struct dataset *out, enum 
 {
     struct stat st;
     char conf_path[PATH_BYTES];
-    memset(out, 0, sizeof *out); /* change_dataset compares settings byte by byte */
     if (stat(request->dir, &st) == 0 && !S_ISDIR(st.st_mode))
         return err_set(e, ERR_USAGE, "%s is not a directory", request->dir);
     if (!path_join(conf_path, request->dir, "refrain.conf", e))

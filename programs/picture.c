@@ -11,7 +11,7 @@ static uint8_t srgb_byte(double linear)
 {
     double x = fmin(fmax(linear, 0), 1);
     double coded = x <= 0.0031308 ? 12.92 * x : 1.055 * pow(x, 1 / 2.4) - 0.055;
-    return (uint8_t)(coded * 255 + 0.5);
+    return (uint8_t)lround(coded * 255);
 }
 
 static void oklab_to_srgb(double lightness, double a, double b, uint8_t out[3])
@@ -31,9 +31,8 @@ void picture_palette(uint8_t out[PNG_PALETTE_BYTES])
     static const double b[] = {-0.030, -0.115, 0.010, 0.120, 0.085};
     enum { STEPS = ARRAY_LEN(a) - 1 };
     for (unsigned i = 0; i < 256; i++) {
-        double at = (double)i / 255 * STEPS;
-        unsigned k = at >= STEPS ? STEPS - 1 : (unsigned)at;
-        double f = at - k;
+        unsigned k = i * STEPS / 256; /* the step that i lies in, and how far in it */
+        double f = (double)i / 255 * STEPS - k;
         oklab_to_srgb(0.14 + 0.83 * i / 255, a[k] + f * (a[k + 1] - a[k]),
                       b[k] + f * (b[k + 1] - b[k]), out + 3 * (size_t)i);
     }
@@ -44,7 +43,7 @@ void picture_palette(uint8_t out[PNG_PALETTE_BYTES])
 static uint8_t level_index(float db, double top_db)
 {
     double share = 1 + db / top_db;
-    return share >= 1 ? 255 : share > 0 ? (uint8_t)(share * 255 + 0.5) : 0;
+    return share >= 1 ? 255 : share > 0 ? (uint8_t)lround(share * 255) : 0;
 }
 
 bool picture_spectrogram(const float *db, uint32_t n_frames, uint32_t n_mels, double top_db,

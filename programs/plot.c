@@ -111,17 +111,17 @@ void plot_columns(FILE *out, const char *title, uint32_t first, const struct plo
     uint64_t most = 1;
     for (size_t i = 0; i < n; i++)
         most = u64_max(most, columns[i].n);
-    double step = fmax(1, plot_step((double)most, 4));
+    uint64_t step = (uint64_t)fmax(1, plot_step((double)most, 4));
     double pitch = fmin(plot_w / (double)n, 40), w = fmax(pitch - 2, 1);
     char text[COUNT_TEXT_BYTES];
 
     svg_begin(out, title, WIDTH, HEIGHT);
-    for (double v = 0; v <= (double)most; v += step) {
-        double y = TOP + plot_h * (1 - v / (double)most);
+    for (uint64_t v = 0; v <= most; v += step) {
+        double y = TOP + plot_h * (1 - share_of(v, most));
         fprintf(out, "<line class=\"grid\" x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>", LEFT, y,
                 WIDTH, y);
         fprintf(out, "<text class=\"tick end\" x=\"%d\" y=\"%.1f\">%s</text>\n", LEFT - 8, y + 4,
-                count_text((uint64_t)v, text));
+                count_text(v, text));
     }
     for (size_t i = 0; i < n; i++) {
         double x = LEFT + pitch * (double)i, h = plot_h * share_of(columns[i].n, most);
@@ -179,14 +179,15 @@ static void frequency_axis(FILE *out, const struct plot_clip *clip)
 static void time_axis(FILE *out, const struct plot_clip *clip)
 {
     double length_s = clip->n_frames * clip->frame_s, step_s = plot_step(length_s, 6);
-    for (double t = 0; t <= length_s + step_s * 1e-6; t += step_s) {
+    unsigned n_ticks = 1 + (unsigned)(length_s / step_s + 1e-6);
+    for (unsigned i = 0; i < n_ticks; i++) {
+        double t = i * step_s;
         double x = CLIP_LEFT + CLIP_WIDTH * fmin(t / length_s, 1);
         int y = CLIP_TOP + CLIP_HEIGHT;
-        bool last = t + step_s > length_s + step_s * 1e-6;
         fprintf(out, "<line class=\"axis\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>", x, y, x,
                 y + 4);
         fprintf(out, "<text class=\"tick middle\" x=\"%.1f\" y=\"%d\">%g%s</text>\n", x, y + 17, t,
-                last ? " s" : "");
+                i + 1 == n_ticks ? " s" : "");
     }
 }
 

@@ -42,7 +42,8 @@ struct stage {
     const char *args[STAGE_ARGS_MAX + 1];
     pid_t pid;     /* 0: not running */
     int pid_fd;    /* -1: not running */
-    bool stopping; /* was sent SIGTERM */
+    bool stopping; /* was sent SIGTERM, at stopped_ns */
+    uint64_t stopped_ns;
     bool finished; /* exited with 0 */
     uint64_t started_ns;
     uint64_t start_at_ns; /* not before; UINT64_MAX: not to be started */
@@ -115,13 +116,20 @@ static bool stage_start(struct stage *stage, uint64_t now_ns, struct err *e)
     return true;
 }
 
-static void stage_stop(struct stage *stage)
+/* Asks once; who has not ended when drain_ns is over is killed. */
+static void stage_stop(struct stage *stage, uint64_t now_ns, uint64_t drain_ns)
 {
     stage->start_at_ns = UINT64_MAX;
-    if (stage->pid == 0 || stage->stopping)
+    if (stage->pid == 0)
         return;
-    stage->stopping = true;
-    kill(stage->pid, SIGTERM);
+    if (!stage->stopping) {
+        stage->stopping = true;
+        stage->stopped_ns = now_ns;
+        kill(stage->pid, SIGTERM);
+    } else if (now_ns - stage->stopped_ns > drain_ns) {
+        log_warn("stage does not stop", "stage=%s pid=%d", stage->name, (int)stage->pid);
+        kill(stage->pid, SIGKILL);
+    }
 }
 
 /* Collects the exit, if there is one. *ended says so; *status is waitpid's. */
@@ -259,11 +267,11 @@ static bool any_running(const struct supervisor *s)
     return false;
 }
 
-static void stop_all(struct supervisor *s)
+static void stop_all(struct supervisor *s, uint64_t now_ns)
 {
     s->draining = true;
     for (size_t i = 0; i < N_STAGES; i++)
-        stage_stop(&s->stages[i]);
+        stage_stop(&s->stages[i], now_ns, s->dataset->settings.run.drain_ms * NS_PER_MS);
 }
 
 static bool reap_all(struct supervisor *s, uint64_t now_ns, struct err *e)
@@ -303,8 +311,8 @@ static bool supervise_loop(struct supervisor *s, struct err *e)
             *e = step_e;
             ok = false;
         }
-        if (!s->draining && (!ok || drained(s) || program_stop_requested()))
-            stop_all(s);
+        if (s->draining || !ok || drained(s) || program_stop_requested())
+            stop_all(s, now_ns);
         if (s->draining && !any_running(s))
             return ok;
         wait_for_news(s, now_ns);

@@ -242,6 +242,23 @@ kill -TERM $run
 check "a second SIGTERM ends the supervisor" until_ok 10 gone $run
 check "and with it the stage" until_ok 10 gone "$extract"
 
+reset
+stage extract <<'SH'
+trap '' TERM
+echo $$ >"$d/extract.pid"
+while :; do sleep 0.05; done
+SH
+stage fetch <<'SH'
+until [ -s "$d/extract.pid" ]; do sleep 0.05; done
+exit 0
+SH
+"$refrain" init "$ds" --set run.drain=300 >/dev/null
+rc "$refrain" run "$ds"
+check "a stage that does not stop is killed" gone "$(cat "$tmp/extract.pid")"
+check "and that is exit 1" [ $code -eq 1 ]
+
+reset
+patient_stage extract
 rm "$bin/refrain-fetch"
 rc env PATH=/usr/bin:/bin "$refrain" run "$ds"
 check "a stage that is not there is exit 2" [ $code -eq 2 ]

@@ -80,7 +80,7 @@ check "init refuses a directory with other things" [ $code -eq 2 ]
 check "and leaves it alone" [ "$(ls "$tmp/full")" = thesis.tex ]
 
 ds=$tmp/a/data\ set
-rc "$refrain" init "$ds" --csv "$csv" --set seed=7 --set run.backoff=20 --set run.backoff_max=80
+rc "$refrain" init "$ds" --csv "$csv" --set seed=7 --set run.backoff=20 --set run.backoff_max=20000
 check "init makes a data set, parents and blanks included" [ $code -eq 0 ]
 check "the settings are in refrain.conf" grep -q '^seed = 7$' "$ds/refrain.conf"
 check "the path of the CSV is absolute" grep -q "^catalog.csv = $csv\$" "$ds/refrain.conf"

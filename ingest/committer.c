@@ -33,7 +33,8 @@ struct committer {
     /* below: under mu */
     struct outcome *done; /* ring of max_outcomes */
     size_t done_head, n_done;
-    uint64_t waiting_bytes, spool_bytes, disk_free_bytes;
+    uint64_t waiting_bytes;                /* of bodies in memory */
+    uint64_t spool_bytes, disk_free_bytes; /* tmp of the present group counts as spool */
     uint64_t requests, throttled, bytes;
     struct err error;
 };
@@ -55,8 +56,11 @@ static bool measure(struct committer *c, uint64_t now_ns, struct err *e)
         !file_free_bytes(c->params.dataset_dir, &free_bytes, e))
         return false;
     c->measured_ns = now_ns;
+    uint64_t spool_bytes = usage.new_bytes;
+    for (size_t i = 0; i < c->n_items; i++)
+        spool_bytes += c->items[i].bytes;
     pthread_mutex_lock(&c->mu);
-    c->spool_bytes = usage.new_bytes;
+    c->spool_bytes = spool_bytes;
     c->disk_free_bytes = free_bytes;
     pthread_mutex_unlock(&c->mu);
     return true;
@@ -99,8 +103,6 @@ static void deliver_group(struct committer *c)
         c->done[(c->done_head + c->n_done++) % c->params.max_outcomes] = *c->group[i];
         mem_free(c->group[i]);
     }
-    for (size_t i = 0; i < c->n_items; i++)
-        c->spool_bytes += c->items[i].bytes;
     pthread_mutex_unlock(&c->mu);
     c->n_group = c->n_items = 0;
     wake(c);
@@ -137,6 +139,7 @@ static bool add_to_group(struct committer *c, struct outcome *o, struct err *e)
     o->body.len = n_bytes; /* still tells the size */
     pthread_mutex_lock(&c->mu);
     c->waiting_bytes -= n_bytes;
+    c->spool_bytes += n_bytes;
     pthread_mutex_unlock(&c->mu);
     return ok;
 }

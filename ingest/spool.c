@@ -4,7 +4,10 @@
  * an fsync of new/. What lies in tmp/ after a crash was never promised to anybody and is removed.
  *
  * Writing and publishing are two steps so that a group of items shares the wait for the disk:
- * spool_write starts the write-back without waiting, spool_publish then finds most of it done.
+ * spool_write starts the write-back without waiting, spool_publish then finds most of it done. A
+ * group is synced by one syncfs: an fdatasync for each file costs a commit of the file system's
+ * journal each time (measured on ext4: 290 files/s against 800 to 1,400). syncfs tells of failed
+ * writes since Linux 5.8.
  */
 #include "ingest/spool.h"
 
@@ -193,6 +196,9 @@ bool spool_write(struct spool *s, uint64_t row, const char *track_id, struct spa
     return true;
 }
 
+/* From so many on, one sync of the file system is cheaper than one of each file. */
+enum { SYNC_ALL_FROM = 4 };
+
 static bool sync_item(struct spool *s, const struct spool_item *item, struct err *e)
 {
     int fd = openat(s->tmp_fd, item->name, O_RDONLY | O_CLOEXEC);
@@ -208,7 +214,9 @@ bool spool_publish(struct spool *s, const struct spool_item *items, size_t n, st
 {
     if (n == 0)
         return true;
-    for (size_t i = 0; i < n; i++)
+    if (n >= SYNC_ALL_FROM && syncfs(s->tmp_fd) != 0)
+        return err_set_errno(e, ERR_FATAL, errno, "cannot sync %s/tmp", s->path);
+    for (size_t i = 0; n < SYNC_ALL_FROM && i < n; i++)
         if (!sync_item(s, &items[i], e))
             return false;
     for (size_t i = 0; i < n; i++)

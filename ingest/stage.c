@@ -39,7 +39,7 @@ enum {
     BUSY_TRIES = 3,      /* answers 503 to one row that are still the host's fault */
     THROTTLE_TRIES = 20, /* answers 429 to one row, while others succeed */
 };
-#define WAITING_BYTES_MAX (UINT64_C(16) << 20)
+#define WAITING_BYTES_MAX (UINT64_C(24) << 20)
 #define DRAIN_NS (5 * NS_PER_S)
 #define WATCH_NS (2 * NS_PER_S)
 
@@ -566,15 +566,15 @@ bool stage_run(const struct stage_params *p, struct catalog *c, struct spool *sp
     *out = (struct stage_result){0};
     struct stage s = {.p = p, .result = out, .catalog = c, .now_ns = clock_now_ns()};
     uint64_t started_ns = s.now_ns;
-    if (!spool_clean(spool, e) || !committer_recover(c, spool, &out->n_recovered, e))
-        return false;
-    if (out->n_recovered > 0)
-        log_info("previews found in the spool", "n=%" PRIu64, out->n_recovered);
     s.csv = look_at_file(p->csv_path);
     s.watch_ns = s.now_ns + WATCH_NS;
     progress_init(&s.progress, "fetch", "rows", 0);
-    if (!import(&s, !p->watch, e))
+    if (!spool_clean(spool, e) || !import(&s, !p->watch, e) ||
+        !committer_recover(c, spool, &out->n_recovered, e))
         return false;
+    s.n_ended += out->n_recovered;
+    if (out->n_recovered > 0)
+        log_info("previews found in the spool", "n=%" PRIu64, out->n_recovered);
     bool ok = open_parts(&s, spool, e) && loop(&s, e);
     ok = close_parts(&s, ok, e);
     s.progress.done = s.n_ended;

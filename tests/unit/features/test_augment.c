@@ -202,6 +202,29 @@ static void test_bad_records(void)
     augment_free(a);
 }
 
+/* Steps of one kind in one chain draw on their own. */
+static void test_steps_are_independent(void)
+{
+    char record[AUGMENT_RECORD_BYTES];
+    for (uint64_t track = 0; track < 20; track++) {
+        mem_free(view_new("gain(-5,5) gain(-5,5)", 1, track, 0, 1, 1, record));
+        double first = strtod(record + strlen("gain db="), NULL);
+        const char *rest = strstr(record, "; gain db=");
+        CHECK(rest != NULL && strtod(rest + strlen("; gain db="), NULL) != first);
+    }
+}
+
+/* What a faster rate leaves free is silence. */
+static void test_stretch_pads_with_zeros(void)
+{
+    float *x = view_new("time_stretch(1.25,1.25)", 1, 1, 0, 1, N, NULL);
+    size_t n_left = vocoder_n_out(N, 1.25);
+    CHECK(x[n_left - 1] != 0);
+    for (size_t i = n_left; i < N; i++)
+        CHECK(x[i] == 0);
+    mem_free(x);
+}
+
 static void test_record_length(void)
 {
     char record[AUGMENT_RECORD_BYTES + 1];
@@ -477,6 +500,8 @@ int main(void)
     RUN(test_record_makes_the_view_again);
     RUN(test_bad_records);
     RUN(test_record_length);
+    RUN(test_steps_are_independent);
+    RUN(test_stretch_pads_with_zeros);
     RUN(test_probability);
     RUN(test_range);
     RUN(test_snr);

@@ -128,6 +128,7 @@ static bool run_verify(const struct args *args, struct err *e)
     }
     if (!store_verify(args->items[0], verify_deep, &listener, &report, e))
         return false;
+    show_progress(&o, report.clips);
     progress_finish(&o.progress, clock_now_ns());
     if (as_json) {
         json_end(&j);

@@ -15,7 +15,10 @@
  * A batch is read in two passes: all its records are looked up, which touches none of their pages,
  * and the kernel is asked for all the pages at once (prefetch.c); only then they are decoded.
  */
-enum { SEATS_MAX = 256 };
+enum {
+    SEATS_MAX = 256,
+    WALK_WINDOW = 64 /* records asked for at once: 2.4 MB of the usual ones */
+};
 
 /* Asked for by readers; see env_open. */
 #define READ_MAP_BYTES (UINT64_C(1) << 40)
@@ -279,31 +282,42 @@ bool store_get_info(struct store *s, uint64_t key, struct record_info *out,
 
 /* ---------------------------------------------------------------- walking */
 
-typedef bool walk_fn(void *arg, uint64_t key, MDB_val value, bool *go_on, struct err *e);
+int store_walk(struct store *s, struct store_seat *seat, MDB_dbi table, store_walk_fn *fn,
+               void *arg)
+{
+    uint64_t keys[WALK_WINDOW];
+    MDB_cursor *cursor;
+    bool go_on = true;
+    store_seat_reserve(seat, WALK_WINDOW);
+    int rc = mdb_cursor_open(seat->txn, table, &cursor);
+    if (rc != MDB_SUCCESS)
+        return rc;
+    while (rc == MDB_SUCCESS && go_on) {
+        size_t n = 0;
+        for (MDB_val k; n < WALK_WINDOW; n++) {
+            rc = mdb_cursor_get(cursor, &k, &seat->values[n], MDB_NEXT);
+            if (rc != MDB_SUCCESS)
+                break;
+            keys[n] = 0;
+            memcpy(&keys[n], k.mv_data, size_min(sizeof keys[n], k.mv_size));
+        }
+        if (table == s->env.clip)
+            store_ask_for_pages(s, seat, n);
+        for (size_t i = 0; i < n && go_on; i++)
+            go_on = fn(arg, keys[i], seat->values[i]);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? MDB_SUCCESS : rc;
+}
 
-static bool walk(struct store *s, MDB_dbi table, walk_fn *fn, void *arg, struct err *e)
+static bool walk_table(struct store *s, MDB_dbi table, store_walk_fn *fn, void *arg, struct err *e)
 {
     struct store_seat *seat;
-    MDB_cursor *cursor = NULL;
-    MDB_val k, value;
-    bool go_on = true, ok = true;
     if (!store_enter(s, &seat, e))
         return false;
-    int rc = mdb_cursor_open(seat->txn, table, &cursor);
-    while (rc == MDB_SUCCESS && go_on && ok) {
-        uint64_t key = 0;
-        rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT);
-        if (rc != MDB_SUCCESS)
-            break;
-        memcpy(&key, k.mv_data, size_min(sizeof key, k.mv_size));
-        ok = fn(arg, key, value, &go_on, e);
-    }
-    if (cursor)
-        mdb_cursor_close(cursor);
+    int rc = store_walk(s, seat, table, fn, arg);
     store_leave(s, seat);
-    if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND)
-        return env_err(e, rc, "cannot walk through it", &s->env);
-    return ok;
+    return rc == MDB_SUCCESS || env_err(e, rc, "cannot walk through it", &s->env);
 }
 
 struct each_record {
@@ -311,37 +325,40 @@ struct each_record {
     void *arg;
 };
 
-static bool each_record(void *arg, uint64_t key, MDB_val value, bool *go_on, struct err *e)
+static bool each_record(void *arg, uint64_t key, MDB_val value)
 {
     struct each_record *each = arg;
-    (void)e;
-    *go_on = each->fn(each->arg, key, value_span(value));
-    return true;
+    return each->fn(each->arg, key, value_span(value));
 }
 
 bool store_each(struct store *s, store_record_fn *fn, void *arg, struct err *e)
 {
     struct each_record each = {fn, arg};
-    return walk(s, s->env.clip, each_record, &each, e);
+    return walk_table(s, s->env.clip, each_record, &each, e);
 }
 
 struct each_track {
     store_track_fn *fn;
     void *arg;
+    struct err err; /* of a damaged entry */
 };
 
-static bool each_track(void *arg, uint64_t row, MDB_val value, bool *go_on, struct err *e)
+static bool each_track(void *arg, uint64_t row, MDB_val value)
 {
     struct each_track *each = arg;
     struct store_track_info info;
-    if (!track_entry_info((struct span){value.mv_data, value.mv_size}, &info, e))
-        return err_wrap(e, "row %" PRIu64, row);
-    *go_on = each->fn(each->arg, row, &info);
-    return true;
+    if (track_entry_info((struct span){value.mv_data, value.mv_size}, &info, &each->err))
+        return each->fn(each->arg, row, &info);
+    return err_wrap(&each->err, "row %" PRIu64, row);
 }
 
 bool store_each_track(struct store *s, store_track_fn *fn, void *arg, struct err *e)
 {
-    struct each_track each = {fn, arg};
-    return walk(s, s->env.track, each_track, &each, e);
+    struct each_track each = {.fn = fn, .arg = arg};
+    if (!walk_table(s, s->env.track, each_track, &each, e))
+        return false;
+    if (each.err.kind == ERR_NONE)
+        return true;
+    *e = each.err;
+    return false;
 }

@@ -43,4 +43,10 @@ void store_seat_reserve(struct store_seat *seat, size_t n);
 /* Asks the kernel for the pages of seat->values[0, n), in the background. */
 void store_ask_for_pages(struct store *s, struct store_seat *seat, size_t n);
 
+/* Every entry of a table in key order, records with their pages asked for some ahead; fn returns
+ * false to stop. Returns an LMDB code. */
+typedef bool store_walk_fn(void *arg, uint64_t key, MDB_val value);
+MUST_CHECK int store_walk(struct store *s, struct store_seat *seat, MDB_dbi table,
+                          store_walk_fn *fn, void *arg);
+
 #endif

@@ -37,7 +37,9 @@ struct check {
     struct store *store;
     struct store_seat *seat;
     struct store_recipe recipe;
-    struct totals totals; /* recomputed */
+    struct totals totals;      /* recomputed */
+    uint64_t n_listed;         /* records that a track lists */
+    uint64_t n_walked, before; /* of the table that is walked */
     float *decoded;
     size_t n_decoded_max;
 };
@@ -125,80 +127,64 @@ static void check_record(struct check *c, uint64_t key, MDB_val value)
         check_decoded(c, key, record, &info);
 }
 
-static void check_clips(struct check *c)
+/* Keys of a table must rise; a tree that was damaged can even lead round in circles. */
+static bool in_order(struct check *c, const char *table, uint64_t key)
 {
-    MDB_cursor *cursor = NULL;
-    MDB_val k, value;
-    uint64_t key = 0, before = 0, n = 0;
-    int rc = mdb_cursor_open(c->seat->txn, c->store->env.clip, &cursor);
-    for (; rc == MDB_SUCCESS; before = key, n++) {
-        rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT);
-        if (rc != MDB_SUCCESS)
-            break;
-        memcpy(&key, k.mv_data, sizeof key);
-        if (n > 0 && key <= before) {
-            damage(c, "the tree is damaged: key %" PRIu64 " after key %" PRIu64, key, before);
-            break;
-        }
-        check_record(c, key, value);
-        if (n % PROGRESS_CLIPS == 0)
-            say(c, EVENT_PROGRESS, "");
-    }
-    if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND)
-        damage(c, "the tree is damaged after key %" PRIu64 ": %s", before, mdb_strerror(rc));
-    if (cursor)
-        mdb_cursor_close(cursor);
+    bool ok = c->n_walked++ == 0 || key > c->before;
+    if (!ok)
+        damage(c, "the tree of the %s is damaged: key %" PRIu64 " after %" PRIu64, table, key,
+               c->before);
+    c->before = key;
+    return ok;
 }
 
-/* *n_views grows by the views of this track that are there. */
-static void check_track(struct check *c, uint64_t row, struct span entry, uint64_t *n_views)
+static void walk(struct check *c, const char *table, MDB_dbi dbi, store_walk_fn *fn)
 {
+    c->n_walked = c->before = 0;
+    int rc = store_walk(c->store, c->seat, dbi, fn, c);
+    if (rc != MDB_SUCCESS)
+        damage(c, "the tree of the %s is damaged after key %" PRIu64 ": %s", table, c->before,
+               mdb_strerror(rc));
+}
+
+static bool check_clip(void *arg, uint64_t key, MDB_val value)
+{
+    struct check *c = arg;
+    if (c->n_walked % PROGRESS_CLIPS == 0)
+        say(c, EVENT_PROGRESS, "");
+    if (!in_order(c, "records", key))
+        return false;
+    check_record(c, key, value);
+    return true;
+}
+
+/* A track's entry, and that each view it lists is there. */
+static bool check_track(void *arg, uint64_t row, MDB_val value)
+{
+    struct check *c = arg;
     struct err e = {0};
     struct store_track_info info;
+    struct span entry = {value.mv_data, value.mv_size};
     uint64_t key;
+    if (!in_order(c, "tracks", row))
+        return false;
     if (!track_entry_info(entry, &info, &e)) {
         damage(c, "row %" PRIu64 ": %s", row, e.msg);
-        return;
+        return true;
     }
     totals_add_track(&c->totals, row, entry);
     for (uint32_t i = 0; i < info.n_views; i++) {
-        MDB_val k = {sizeof key, &key}, value;
+        MDB_val k = {sizeof key, &key}, ignored;
         if (!track_entry_key(entry, row, i, &key, &e)) {
             damage(c, "row %" PRIu64 ": %s", row, e.msg);
-            return;
+            return true;
         }
-        int rc = mdb_get(c->seat->txn, c->store->env.clip, &k, &value);
-        if (rc == MDB_SUCCESS)
-            ++*n_views;
+        if (mdb_get(c->seat->txn, c->store->env.clip, &k, &ignored) == MDB_SUCCESS)
+            c->n_listed++;
         else
             damage_record(c, key, "listed with its track but not there");
     }
-}
-
-static void check_tracks(struct check *c)
-{
-    MDB_cursor *cursor = NULL;
-    MDB_val k, value;
-    uint64_t row = 0, before = 0, n = 0, n_views = 0;
-    int rc = mdb_cursor_open(c->seat->txn, c->store->env.track, &cursor);
-    for (; rc == MDB_SUCCESS; before = row, n++) {
-        rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT);
-        if (rc != MDB_SUCCESS)
-            break;
-        memcpy(&row, k.mv_data, sizeof row);
-        if (n > 0 && row <= before) {
-            damage(c, "the track tree is damaged: row %" PRIu64 " after %" PRIu64, row, before);
-            break;
-        }
-        check_track(c, row, (struct span){value.mv_data, value.mv_size}, &n_views);
-    }
-    if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND)
-        damage(c, "the track tree is damaged after row %" PRIu64 ": %s", before, mdb_strerror(rc));
-    if (cursor)
-        mdb_cursor_close(cursor);
-    if (n_views != c->totals.clips)
-        damage(c, "%" PRIu64 " good records, %" PRIu64 " listed with tracks", c->totals.clips,
-               n_views);
+    return true;
 }
 
 static void check_total(struct check *c, const char *name, uint64_t stored, uint64_t found)
@@ -221,8 +207,9 @@ static void check_all(struct check *c, const char *dataset_dir)
         say(c, e.kind == ERR_FATAL ? EVENT_DAMAGE : EVENT_REFUSED, e.msg);
         return;
     }
-    check_clips(c);
-    check_tracks(c);
+    walk(c, "records", c->store->env.clip, check_clip);
+    walk(c, "tracks", c->store->env.track, check_track);
+    check_total(c, "records listed with tracks", c->n_listed, c->totals.clips);
     check_total(c, "records", stored.clips, c->totals.clips);
     check_total(c, "tracks", stored.tracks, c->totals.tracks);
     check_total(c, "payload bytes", stored.payload_bytes, c->totals.payload_bytes);

@@ -27,6 +27,7 @@ struct todo {
     struct catalog *c;
     struct hosts *h;
     size_t n_ahead, n_items_max, n_items, n_queued;
+    struct todo_item *youngest;
     struct catalog_due scan;
     bool at_end;
     int64_t next_due_ms; /* of rows at and behind `scan`; valid when at_end */
@@ -106,8 +107,14 @@ void todo_untake(struct todo *t, struct todo_item *item)
     t->n_queued++;
 }
 
-static void item_free(struct todo_item *item)
+static void item_free(struct todo *t, struct todo_item *item)
 {
+    if (item->younger != NULL)
+        item->younger->older = item->older;
+    else
+        t->youngest = item->older;
+    if (item->older != NULL)
+        item->older->younger = item->younger;
     mem_free(item->url);
     mem_free(item);
 }
@@ -139,6 +146,10 @@ static void take_row(struct todo *t, const struct catalog_row *row, struct catal
     item->group_i = item->target_group_i = group_i;
     t->set[set_find(t, due.row)] = due.row;
     t->n_items++;
+    item->older = t->youngest;
+    if (t->youngest != NULL)
+        t->youngest->younger = item;
+    t->youngest = item;
     queue_append(t, item);
 }
 
@@ -241,7 +252,7 @@ void todo_settle(struct todo *t, struct todo_item *item, bool again, int64_t due
     else if (again && t->at_end)
         t->next_due_ms = due_ms < t->next_due_ms ? due_ms : t->next_due_ms;
     t->n_items--;
-    item_free(item);
+    item_free(t, item);
 }
 
 void todo_rewind(struct todo *t)
@@ -298,9 +309,8 @@ void todo_free(struct todo *t)
 {
     if (t == NULL)
         return;
-    for (size_t i = 0; i < HOSTS_MAX; i++)
-        while (t->queues[i].first != NULL)
-            item_free(todo_take(t, i));
+    while (t->youngest != NULL)
+        item_free(t, t->youngest);
     mem_free(t->set);
     mem_free(t);
 }

@@ -22,14 +22,15 @@ struct todo_item {
     size_t target_group_i;      /* of `url`: another one after a redirect to another host */
     uint64_t n_answered_before; /* the target group's count when this row was first throttled */
     uint32_t n_throttled;
-    struct todo_item *next;
+    struct todo_item *next;            /* in its queue */
+    struct todo_item *older, *younger; /* all that are taken */
 };
 
 struct todo;
 
 /* Borrows both for life. `n_ahead` items are kept ready for each group. */
 struct todo *todo_new(struct catalog *c, struct hosts *h, size_t n_ahead);
-void todo_free(struct todo *t); /* NULL is fine; items must not be used any more */
+void todo_free(struct todo *t); /* NULL is fine; frees the items too, wherever they are */
 
 /* Fills the queues. Looks at a bounded number of rows, so that the loop goes on; *out_more says
  * that there are rows it has not looked at. */

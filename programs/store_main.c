@@ -58,7 +58,7 @@ static const char *get_output;
 static const struct option get_options[] = {
     JSON_OPTION,
     {"clip", 'c', OPTION_U64, &get_clip, "N", "which clip of the track, from 0"},
-    {"view", 'v', OPTION_U64, &get_view, "N", "0 is the clip itself, 1.. its augmented positives"},
+    {"view", 0, OPTION_U64, &get_view, "N", "0 is the clip itself, 1.. its augmented positives"},
     {"output", 'o', OPTION_STR, &get_output, "FILE.npy",
      "write the values, dB as float32, (frames, mels)"},
 };

@@ -31,7 +31,7 @@ LIBS_catalog = -llmdb
 LIBS_csv = -lcsv
 LIBS_curl = -lcurl
 LIBS_decode = -lavformat -lavcodec -lavutil
-LIBS_features = -lsoxr -lfftw3
+LIBS_features = -lsoxr
 LIBS_store = -llmdb -lzstd
 LIBS_train = -ldnnl -lgomp
 

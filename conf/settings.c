@@ -65,7 +65,7 @@ static const struct conf_key keys[] = {
     {"features.rate", CONF_U64, AT(features.rate_hz), "22050", 4000, 192000, "Hz",
      "rate that clips are resampled to", NULL},
     {"features.n_fft", CONF_U64, AT(features.n_fft), "2048", 64, 65536, "samples",
-     "FFT and window length", NULL},
+     "FFT and window length, a power of two", NULL},
     {"features.hop", CONF_U64, AT(features.hop), "512", 1, 65536, "samples",
      "step from frame to frame", NULL},
     {"features.n_mels", CONF_U64, AT(features.n_mels), "128", 1, 1024, "bands",

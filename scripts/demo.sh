@@ -49,8 +49,8 @@ say "2  a data set, and its previews from $base at $limit s"
 curl -sf "$base/stats" | python3 -c '
 import json, sys
 stats = json.load(sys.stdin)
-broken = sum(stats["violations"].values())
-print("the server counted {requests} requests on {connections} connections, {0} over the limit".format(broken, **stats))'
+print("the server counted", stats["requests"], "requests on", stats["connections"],
+      "connections,", sum(stats["violations"].values()), "over the limit")'
 "$refrain" store stat "$dir/dataset"
 
 say "3  training; a work and its covers are on the same side of the split"

@@ -45,7 +45,6 @@ only 'curl/' ingest/fetch.c
 only 'csv.h' ingest/csv.c
 only 'lib(av|sw)' ingest/decode.c
 only 'soxr' features/resample.c
-only 'fftw' features/stft.c
 only 'dnnl|<oneapi' train/dnn.c
 only 'zstd' store/record.c
 only 'lmdb' ingest/catalog.c 'store/.*\.[ch]'

@@ -1,4 +1,4 @@
-"""TAP for Python tests: run(globals()) calls every function named test_*, in order of definition."""
+"""TAP for Python tests: run(globals()) calls every function named test_*, in order."""
 
 import os
 

@@ -47,8 +47,9 @@ def offbeat(pitches, beats, draw):
 
 def strum(pitches, beats, draw):
     wide = pitches + [pitches[0] + 12]
+    strokes = ((0, 0.9), (1, 0.7), (1.5, 0.5), (2, 0.85), (2.5, 0.5), (3, 0.7), (3.5, 0.5))
     notes = []
-    for place, weight in ((0, 0.9), (1, 0.7), (1.5, 0.5), (2, 0.85), (2.5, 0.5), (3, 0.7), (3.5, 0.5)):
+    for place, weight in strokes:
         if place < beats:
             order = wide if place % 1 == 0 else wide[::-1]
             notes += [bar_note(place + 0.02 * i, 0.45, p, weight) for i, p in enumerate(order)]
@@ -56,13 +57,14 @@ def strum(pitches, beats, draw):
 
 
 def boom_chick(pitches, beats, draw):
-    return hits(pitches, [b for b in range(beats) if b % 2 == 1 or (beats == 3 and b > 0)], 0.4, 0.75)
+    chicks = [b for b in range(beats) if b % 2 == 1 or (beats == 3 and b > 0)]
+    return hits(pitches, chicks, 0.4, 0.75)
 
 
 def sequence(pitches, order, step, beats):
     n = round(beats / step)
     ladder = pitches + [pitches[0] + 12, pitches[1] + 12]
-    return [bar_note(i * step, step * 1.6, ladder[order[i % len(order)]], 0.8 if i % 4 == 0 else 0.65)
+    return [bar_note(i * step, step * 1.6, ladder[order[i % len(order)]], 0.65 if i % 4 else 0.8)
             for i in range(n)]
 
 
@@ -92,8 +94,9 @@ def montuno(pitches, beats, draw):
             for p in ((pitches[0], pitches[0] + 12) if i % 2 == 0 else pitches[1:])]
 
 
-COMPS = {f.__name__: f for f in (block, eighths, power, stabs, charleston, offbeat, strum, boom_chick,
-                                 arpeggio, arpeggio16, alberti, picking, bossa, montuno)}
+COMPS = {f.__name__: f for f in (block, eighths, power, stabs, charleston, offbeat, strum,
+                                 boom_chick, arpeggio, arpeggio16, alberti, picking, bossa,
+                                 montuno)}
 
 
 # ---------------------------------------------------------------- bass
@@ -159,10 +162,11 @@ DRUMS = {
     "brushes": {BRUSH: "o...x..oo...x..o", RIDE: "o...o...o...o..."},
     "shuffle": {KICK: "x.......x..o....", SNARE: "....x.......x...", CLOSED: "x.o.x.o.x.o.x.o."},
     "bossa": {KICK: "x.....xox.....xo", STICK: "x..x..x...x..x..", CLOSED: "oooooooooooooooo"},
-    "clave": {CLAVES: "x..x..x...x.x...", CONGA_HIGH: "x...x.xxx...x.xx", CONGA_LOW: "......oo......xx",
-              KICK: "x.......x......."},
+    "clave": {CLAVES: "x..x..x...x.x...", CONGA_HIGH: "x...x.xxx...x.xx",
+              CONGA_LOW: "......oo......xx", KICK: "x.......x......."},
     "one_drop": {KICK: "........x.......", STICK: "........x.......", CLOSED: "x.x.x.xox.x.x.x."},
-    "hand_drums": {CONGA_LOW: "x.....x...x.....", CONGA_HIGH: "..x.x...x.x.x.xx", SHAKER: "o.o.o.o.o.o.o.o."},
+    "hand_drums": {CONGA_LOW: "x.....x...x.....", CONGA_HIGH: "..x.x...x.x.x.xx",
+                   SHAKER: "o.o.o.o.o.o.o.o."},
 }
 
 

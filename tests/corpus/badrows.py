@@ -1,8 +1,8 @@
 """Rows as they come in the wild, and what must become of each.
 
-make() gives CSV bytes to append to the catalogue and expected.csv: track_id,state,cause for every row
-of the whole catalogue, as `refrain status --rows` reports them. A row that cannot be read has no
-track id there.
+make() gives CSV bytes to append to the catalogue and expected.csv: track_id,state,cause for every
+row of the whole catalogue, as `refrain status --rows` reports them. A row that cannot be read has
+no track id there.
 """
 
 import os
@@ -97,8 +97,11 @@ class BadRows:
         def short(path):
             render_short(self.args, self.tracks[0], path)
 
+        def silent(path):
+            render_silence(self.args.seconds, path)
+
         for name, make_file, cause in (("too short", short, "TOO_SHORT"),
-                                       ("silent", lambda p: render_silence(self.args.seconds, p), "SILENT")):
+                                       ("silent", silent, "SILENT")):
             track = self.new_track_id(name)
             path = os.path.join(self.args.out, "previews", catalog.preview_name(track))
             if not self.args.no_audio and not os.path.exists(path):
@@ -111,10 +114,10 @@ class BadRows:
         for name, link in LINKS:
             self.add(name, link, "NO_MATCH", "no_link")
         first = self.tracks[0]
-        self.lines.append(self.row(first.track_id, first.row["name"], first.row["spotify_preview_url"]))
+        link = first.row["spotify_preview_url"]
+        self.lines.append(self.row(first.track_id, first.row["name"], link))
         self.expected.append((first.track_id, "DUP", "same_track_id"))
-        real = catalog.preview_url(self.args.base_url, first.track_id)
-        self.add('A name, with a comma, a "quote"\nand a second line', real, "DONE", "")
+        self.add('A name, with a comma, a "quote"\nand a second line', link, "DONE", "")
         self.add_served()
         self.add_poor_audio()
 

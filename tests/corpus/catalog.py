@@ -9,8 +9,8 @@ from styles import STYLES
 from theory import MAJOR
 from work import BARS
 
-COLUMNS = ("track_id", "name", "artist", "spotify_preview_url", "spotify_id", "tags", "genre", "year",
-           "duration_ms", "danceability", "energy", "key", "loudness", "mode", "speechiness",
+COLUMNS = ("track_id", "name", "artist", "spotify_preview_url", "spotify_id", "tags", "genre",
+           "year", "duration_ms", "danceability", "energy", "key", "loudness", "mode", "speechiness",
            "acousticness", "instrumentalness", "liveness", "valence", "tempo", "time_signature")
 
 CLIENT_ID = "774b29d4f13844c495f206cafdad9c86"  # the cid that real links carry
@@ -19,21 +19,24 @@ HEX = "0123456789ABCDEF"
 BASE62 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # Titles and artists with what real ones hold: accents, commas, quotes, other scripts, a slash.
-TITLE_HEADS = ("Rain", "Café", "Silver", "Midnight", "Señora", "Little", "Northern", "Winter", "Ghost",
-               "Brücke", "Paper", "Electric", "Broken", "Été", "Last", "Golden", "Hollow", "Łódź",
-               "Wild", "Slow", "Blue", "Ночь", "Glass", "Distant")
-TITLE_TAILS = ("River", "Lights", "Morning", "Train", "Garden", "del Alba", "Heart", "Machine", "Song",
-               "Waltz", "Letters", "Highway", "Mirror", "für Dich", "Harbour", "Season", "Parade",
-               "of Stone", "in the Sky", "Fever", "Horses", "Tide", "à deux", "Dance")
+TITLE_HEADS = ("Rain", "Café", "Silver", "Midnight", "Señora", "Little", "Northern", "Winter",
+               "Ghost", "Brücke", "Paper", "Electric", "Broken", "Été", "Last", "Golden", "Hollow",
+               "Łódź", "Wild", "Slow", "Blue", "Ночь", "Glass", "Distant")
+TITLE_TAILS = ("River", "Lights", "Morning", "Train", "Garden", "del Alba", "Heart", "Machine",
+               "Song", "Waltz", "Letters", "Highway", "Mirror", "für Dich", "Harbour", "Season",
+               "Parade", "of Stone", "in the Sky", "Fever", "Horses", "Tide", "à deux", "Dance")
 TITLE_FORMS = ("{0} {1}", "{0} {1}", "{0} {1}", "The {0} {1}", "{0}, {1}", 'The "{0}" {1}',
                "{0} {1} (Part 1)", "{0} & {1}", "Don't Forget the {0} {1}", "{0}/{1}")
-ARTIST_HEADS = ("The", "Los", "DJ", "Les", "Die", "Saint", "Mr.", "Big", "Young", "Björn", "Zoë", "José")
-ARTIST_TAILS = ("Lanterns", "Hermanos", "Kilowatt", "Étoiles", "Nachtigallen", "Orchard", "Pigeons",
-                "Tucker", "Andersson", "Quintero", "O'Malley", "Sparrows", "Static", "Cartographers",
-                "Velvet", "Foxes", "Sigurðsson", "Parallel")
+ARTIST_HEADS = ("The", "Los", "DJ", "Les", "Die", "Saint", "Mr.", "Big", "Young", "Björn", "Zoë",
+                "José")
+ARTIST_TAILS = ("Lanterns", "Hermanos", "Kilowatt", "Étoiles", "Nachtigallen", "Orchard",
+                "Pigeons", "Tucker", "Andersson", "Quintero", "O'Malley", "Sparrows", "Static",
+                "Cartographers", "Velvet", "Foxes", "Sigurðsson", "Parallel")
 ARTIST_FORMS = ("{0} {1}", "{0} {1}", "{0} {1}", "{1}", "{1}, {0} & Co.", '{0} "Two-Tone" {1}')
-COVER_FORMS = ("{}", "{}", "{} (Cover)", "{} - Live", "{} (Acoustic Version)", "{} - Remastered 2011")
-MOOD_TAGS = ("beautiful", "chillout", "cover", "live", "60s", "80s", "90s", "00s", "mellow", "experimental")
+COVER_FORMS = ("{}", "{}", "{} (Cover)", "{} - Live", "{} (Acoustic Version)",
+               "{} - Remastered 2011")
+MOOD_TAGS = ("beautiful", "chillout", "cover", "live", "60s", "80s", "90s", "00s", "mellow",
+             "experimental")
 
 
 def make_title(draw):
@@ -69,7 +72,7 @@ def audio_attributes(version, draw):
     style, tempo = version.style, version.tempo_bpm
     steady = {"none": 0.15, "four_floor": 0.85}.get(version.drums, 0.55)
     energy = clamp(style.energy + draw.between(-0.1, 0.1))
-    major = version.work.mode == MAJOR
+    mood = (0.6 if version.work.mode == MAJOR else 0.35) + (tempo - 110) / 250
     return {
         "danceability": f"{clamp(steady - abs(tempo - 118) / 200 + draw.between(-0.1, 0.15)):.3f}",
         "energy": f"{energy:.3f}",
@@ -80,7 +83,7 @@ def audio_attributes(version, draw):
         "acousticness": f"{clamp(style.acoustic + draw.between(-0.05, 0.05), 1e-5):.6g}",
         "instrumentalness": f"{draw.between(0.75, 0.97):.3f}",
         "liveness": f"{draw.between(0.06, 0.3):.4f}",
-        "valence": f"{clamp((0.6 if major else 0.35) + (tempo - 110) / 250 + draw.between(-0.1, 0.1)):.3f}",
+        "valence": f"{clamp(mood + draw.between(-0.1, 0.1)):.3f}",
         "tempo": f"{tempo:.3f}",
         "time_signature": version.work.beats_per_bar,
     }

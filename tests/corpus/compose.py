@@ -3,9 +3,9 @@
 
     compose.py --works 60 --versions 3 --base-url http://127.0.0.1:8973 -o DIR
 
-DIR gets music_info.csv, truth.csv (track_id,work_id,version), midi/ and previews/. The same seed gives
-the same MIDI and CSV bytes. Previews of scores that have not changed are kept, so an interrupted run
-goes on where it was.
+DIR gets music_info.csv, truth.csv (track_id,work_id,version), midi/ and previews/. The same seed
+gives the same MIDI and CSV bytes. Previews of scores that have not changed are kept, so an
+interrupted run goes on where it was.
 """
 
 import argparse
@@ -24,15 +24,16 @@ from work import compose
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--works", type=int, default=60, help="different compositions (60)")
-    parser.add_argument("--versions", type=int, default=3, help="versions of each, the first the original (3)")
-    parser.add_argument("--seed", default="1", help="everything follows from it (1)")
-    parser.add_argument("--seconds", type=int, default=30, help="length of a preview (30)")
-    parser.add_argument("--jobs", type=int, default=2, help="renders at the same time (2)")
-    parser.add_argument("--base-url", default="http://127.0.0.1:8973", help="where the previews are served")
-    parser.add_argument("--bad", action="store_true", help="add rows of bad input and write expected.csv")
-    parser.add_argument("--no-audio", action="store_true", help="write CSV and MIDI only")
-    parser.add_argument("-o", "--out", required=True, metavar="DIR")
+    add = parser.add_argument
+    add("--works", type=int, default=60, help="different compositions (60)")
+    add("--versions", type=int, default=3, help="versions of each, the first the original (3)")
+    add("--seed", default="1", help="everything follows from it (1)")
+    add("--seconds", type=int, default=30, help="length of a preview (30)")
+    add("--jobs", type=int, default=2, help="renders at the same time (2)")
+    add("--base-url", default="http://127.0.0.1:8973", help="where the previews are served")
+    add("--bad", action="store_true", help="add rows of bad input and write expected.csv")
+    add("--no-audio", action="store_true", help="write CSV and MIDI only")
+    add("-o", "--out", required=True, metavar="DIR")
     args = parser.parse_args()
     if args.works < 1 or not 1 <= args.versions <= 14 or args.seconds < 2 or args.jobs < 1:
         parser.error("need --works >= 1, 1 <= --versions <= 14, --seconds >= 2, --jobs >= 1")
@@ -40,8 +41,8 @@ def parse_arguments():
 
 
 def write_bytes(path, data, derived=None):
-    """Leaves the file alone when it has these bytes already; otherwise replaces it whole, and removes
-    the file that was made from the old bytes first."""
+    """Leaves the file alone when it has these bytes already; otherwise replaces it whole, and
+    removes the file that was made from the old bytes first."""
     if os.path.exists(path):
         with open(path, "rb") as old:
             if old.read() == data:
@@ -64,8 +65,8 @@ class Track:
         self.midi_path = os.path.join(args.out, "midi", self.track_id + ".mid")
 
     def tags(self):
-        return {"title": self.row["name"], "artist": self.row["artist"], "genre": self.version.style_name,
-                "date": str(self.row["year"])}
+        return {"title": self.row["name"], "artist": self.row["artist"],
+                "genre": self.version.style_name, "date": str(self.row["year"])}
 
 
 def compose_tracks(args):
@@ -116,8 +117,9 @@ def main():
     if not args.no_audio:
         render_all(args, tracks)
 
-    truth = catalog.csv_text(("track_id", "work_id", "version"),
-                             ((t.track_id, t.version.work.work_id, t.version.number) for t in tracks))
+    truth = catalog.csv_text(
+        ("track_id", "work_id", "version"),
+        ((t.track_id, t.version.work.work_id, t.version.number) for t in tracks))
     table = catalog.catalog_bytes(t.row for t in tracks)
     if args.bad:
         extra, expected = badrows.make(args, tracks)

@@ -1,7 +1,7 @@
 """Random draws as a pure function of seed and key.
 
-Draw("7", "work", 3, "melody") gives the same values on every machine and every Python, whatever else
-was drawn before; adding a draw in one place changes nothing in another.
+Draw("7", "work", 3, "melody") gives the same values on every machine and every Python, whatever
+else was drawn before; adding a draw in one place changes nothing in another.
 """
 
 import hashlib

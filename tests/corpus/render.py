@@ -1,7 +1,7 @@
 """MIDI to a 30 s MP3 as preview CDNs serve it: FluidSynth renders, FFmpeg encodes, a pipe between.
 
-Samples never touch the disk. The MP3 appears under its name only when it is whole, so an interrupted
-run can be repeated.
+Samples never touch the disk. The MP3 appears under its name only when it is whole, so an
+interrupted run can be repeated.
 """
 
 import os

@@ -56,12 +56,13 @@ def test_var_length_as_in_the_midi_specification():
 
 
 def test_repeated_pitch_ends_before_it_sounds_again():
-    notes = separate([Note(0, 2, 60, 90), Note(1, 1, 60, 80), Note(0, 1, 64, 90), Note(0, 3, 64, 70)])
+    notes = separate([Note(0, 2, 60, 90), Note(1, 1, 60, 80),
+                      Note(0, 1, 64, 90), Note(0, 3, 64, 70)])
     assert notes == [(0, 480, 60, 90), (480, 960, 60, 80), (0, 1440, 64, 70)]
 
 
 def read_midi(data):
-    """(tempo, [(tick, channel, pitch, velocity)]) by another reading of the format than midi.py's."""
+    """(tempo, [(tick, channel, pitch, velocity)]), by a reading of the format of its own."""
     assert data[:4] == b"MThd" and struct.unpack(">IHHH", data[4:14])[1] == 1
     n_tracks, ticks = struct.unpack(">HH", data[10:14])
     assert ticks == 480
@@ -105,7 +106,8 @@ def test_scores_are_whole_midi_files():
             tempo, notes = read_midi(score_bytes(play(SEED, version, 30)))
             assert abs(60e6 / tempo - version.tempo_bpm) < 0.01
             assert {0, 1, 3} <= {channel for _, channel, _, _ in notes}
-            assert all(20 <= pitch <= 108 and 1 <= velocity <= 127 for _, _, pitch, velocity in notes)
+            assert all(20 <= pitch <= 108 and 1 <= velocity <= 127
+                       for _, _, pitch, velocity in notes)
             last_s = max(tick for tick, *_ in notes) / 480 * tempo / 1e6
             assert 26 < last_s < 32, last_s
 
@@ -147,7 +149,8 @@ def test_works_have_melodies_of_their_own():
     assert len({w.harmony for w, _ in CORPUS}) < N_WORKS, "harmony alone must not tell works apart"
     for i, (a, _) in enumerate(CORPUS):
         for b, _ in CORPUS[:i]:
-            same = sum(x.beat == y.beat and x.degree == y.degree for x, y in zip(a.melody, b.melody))
+            same = sum(x.beat == y.beat and x.degree == y.degree
+                       for x, y in zip(a.melody, b.melody))
             assert same < len(a.melody) / 2
 
 
@@ -167,7 +170,8 @@ def test_covers_change_what_they_may():
         styles = {original.style_name}
         for cover in covers:
             assert TRANSPOSE_MIN <= cover.transpose <= TRANSPOSE_MAX and cover.transpose != 0
-            assert TEMPO_MIN <= cover.tempo_ratio <= TEMPO_MAX and abs(cover.tempo_ratio - 1) >= 0.04
+            assert TEMPO_MIN <= cover.tempo_ratio <= TEMPO_MAX
+            assert abs(cover.tempo_ratio - 1) >= 0.04
             assert cover.style_name not in styles
             styles.add(cover.style_name)
         assert len({v.transpose for v in (original, *covers)}) == 3
@@ -206,13 +210,15 @@ def test_first_bars_differ():
 # ---------------------------------------------------------------- catalogue
 
 def test_catalogue_has_the_real_schema():
-    rows = [catalog.catalog_row(SEED, v, "http://127.0.0.1:1") for _, versions in CORPUS for v in versions]
+    rows = [catalog.catalog_row(SEED, v, "http://127.0.0.1:1")
+            for _, versions in CORPUS for v in versions]
     text = catalog.catalog_bytes(rows).decode()
     table = list(csv.reader(io.StringIO(text)))
     assert len(table[0]) == 21 and table[0][0] == "track_id" and table[0][-1] == "time_signature"
     assert all(len(row) == 21 for row in table) and len(table) == 1 + len(rows)
     assert len({row[0] for row in table[1:]}) == len(rows)
-    assert all(len(row[0]) == 18 and row[0].startswith("TR") and row[0].isalnum() for row in table[1:])
+    assert all(len(row[0]) == 18 and row[0].startswith("TR") and row[0].isalnum()
+               for row in table[1:])
     names = [row[1] + row[2] for row in table[1:]]
     assert any("," in n for n in names) and any('"' in n for n in names)
     assert any(not n.isascii() for n in names)

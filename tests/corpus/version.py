@@ -143,7 +143,8 @@ class Player:
             start = max(0.0, start + self.draw.between(-0.008, 0.012))
             if start < self.end_beat:
                 length = min(n.length, self.end_beat - start)
-                part.add(start, length, n.pitch, loudness * n.velocity * self.draw.between(0.93, 1.07))
+                touch = self.draw.between(0.93, 1.07)
+                part.add(start, length, n.pitch, loudness * n.velocity * touch)
 
     def melody_pitch(self, degree, bar):
         tonic = MELODY_TONIC + (self.tonic - MELODY_TONIC) % 12
@@ -168,7 +169,8 @@ class Player:
         upper = self.melody_pitch(tone.degree + 1, bar)
         kind = self.draw.pick(("grace", "turn", "repeat", "rest"))
         if kind == "grace":
-            return [Note(place, 0.12, upper, 0.8), Note(place + 0.12, tone.length - 0.15, pitch, 1.0)]
+            return [Note(place, 0.12, upper, 0.8),
+                    Note(place + 0.12, tone.length - 0.15, pitch, 1.0)]
         if kind == "turn" and tone.length >= 1.0:
             return [Note(place, tone.length - 0.5, pitch, 1.0),
                     Note(place + tone.length - 0.5, 0.22, upper, 0.85),
@@ -201,7 +203,8 @@ class Player:
             root = bass_pitch(chord.root, chord, tonic, mode)
             fifth = bass_pitch(chord.root + 4, chord, tonic, mode)
             next_root = bass_pitch(following.root, following, tonic, mode)
-            self.put(part, line(root, fifth, next_root, self.beats, self.draw), bar * self.beats, 100)
+            notes = line(root, fifth, next_root, self.beats, self.draw)
+            self.put(part, notes, bar * self.beats, 100)
         return part
 
     def drums(self):

@@ -1,8 +1,8 @@
 """A work: what its covers have in common.
 
 Key, mode, tempo, metre, two chord progressions and a melody over the form A A' B A'', four bars
-each. A phrase is built from a motif of two bars: its second half repeats the motif's rhythm, moved to
-the next chords, and its end is bent into a cadence. Each work draws its own rhythm density,
+each. A phrase is built from a motif of two bars: its second half repeats the motif's rhythm, moved
+to the next chords, and its end is bent into a cadence. Each work draws its own rhythm density,
 syncopation and interval habits, so that melodies differ in more than their notes.
 """
 

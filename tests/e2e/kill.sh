@@ -1,8 +1,8 @@
 #!/bin/sh
 # kill -9 of fetch, of extract and of run at random moments, then the plain command again: the store
 # must hold the records of an undisturbed run, byte for byte under the same keys, which is one root
-# hash. KILLS kills that found fetch running and as many for extract, half as many for run (4; 20 for
-# the full test), at moments drawn from SEED.
+# hash. KILLS kills that found fetch running and as many for extract, half as many for run (4; 20
+# for the full test), at moments drawn from SEED.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -110,11 +110,13 @@ fetch_ms=$(($(now_ms) - started))
 cp -a "$work/full" "$work/fetched"
 tap_ok "undisturbed extract" "$refrain" extract "$work/full"
 root=$(store_root "$work/full")
-tap_ok "it has every clip" is "$("$refrain" status "$work/full" --json | json_get clips)" $((2 * ROWS))
+tap_ok "it has every clip" is "$("$refrain" status "$work/full" --json | json_get clips)" \
+    $((2 * ROWS))
 tap_ok "its root is a hash" [ "${#root}" -ge 16 ]
 echo "# fetch took $fetch_ms ms, root $root"
 
-# rounds NAME KILLS PREPARE CHOOSE COMMAND...: until so many kills hit, KILLS_PER_SET tries to a data set.
+# rounds NAME KILLS PREPARE CHOOSE COMMAND...: until so many kills hit, KILLS_PER_SET tries to a
+# data set.
 rounds() {
     name=$1 kills=$2 prepare=$3 choose=$4
     shift 4
@@ -127,7 +129,8 @@ rounds() {
             n=$((n + 1))
             kill_in "$choose" "$set_dir" "$name/$n" "$@"
         done
-        tap_ok "$name killed, $hits hits in $n: the root of an undisturbed run" as_undisturbed "$set_dir"
+        tap_ok "$name killed, $hits hits in $n: the root of an undisturbed run" \
+            as_undisturbed "$set_dir"
         rm -rf "$set_dir"
     done
     tap_ok "$name was killed $kills times while it ran" [ $hits -ge "$kills" ]
@@ -141,6 +144,7 @@ rounds run $(((KILLS + 1) / 2)) init by_clock "$refrain" run
 
 previewd_stats >"$work/stats.json"
 for kind in fixed_window fixed_window_half sliding_log token_bucket; do
-    tap_ok "no restart broke the limit: $kind" is "$(json_get "violations.$kind" <"$work/stats.json")" 0
+    tap_ok "no restart broke the limit: $kind" \
+        is "$(json_get "violations.$kind" <"$work/stats.json")" 0
 done
 tap_done

@@ -54,7 +54,8 @@ is() {
 corpus_make() {
     corpus=$B/corpus/$1
     shift
-    nice python3 tests/corpus/compose.py --base-url http://corpus.invalid -o "$corpus" "$@" 2>"$work/compose.log" || {
+    nice python3 tests/corpus/compose.py --base-url http://corpus.invalid -o "$corpus" "$@" \
+        2>"$work/compose.log" || {
         cat "$work/compose.log" >&2
         exit 1
     }
@@ -92,7 +93,8 @@ previewd_reset() {
     curl -sf --max-time 10 -X POST "http://127.0.0.1:$previewd_port/stats/reset" >/dev/null
 }
 
-# json_get PATH: the value at a.b.c of the JSON on stdin; "null" when it is missing or stdin is no JSON.
+# json_get PATH: the value at a.b.c of the JSON on stdin; "null" when it is missing or stdin is no
+# JSON.
 json_get() {
     python3 -c '
 import json, sys

@@ -16,8 +16,8 @@ grown=$(tail -n 3 "$corpus/truth.csv" | cut -d, -f1)
 LC_ALL=C grep -a -v -F "$grown" "$work/all.csv" >"$work/music_info.csv"
 
 cat >"$work/expect.py" <<'PY'
-"""expect.py EXPECTED.csv ROWS.csv [TRACK_ID...]: every row has the state and cause that it should; the
-track ids given are not there yet. A row that cannot be read has no id."""
+"""expect.py EXPECTED.csv ROWS.csv [TRACK_ID...]: every row has the state and cause that it should;
+the track ids given are not there yet. A row that cannot be read has no id."""
 import csv
 import sys
 from collections import Counter
@@ -71,8 +71,12 @@ tap_ok "each row that is done has its clips" clips_match
 tap_ok "the limit was never broken" no_violation
 tap_ok "requests as the server counted them" is "$(status requests)" "$(requests)"
 tap_ok "the spool is empty" is "$(find "$data/spool/new" "$data/spool/tmp" -type f | wc -l)" 0
+# Causes of extract are in capitals, those of fetch in small letters.
+n_set_aside=$(status causes | python3 -c '
+import json, sys
+print(sum(n for cause, n in json.load(sys.stdin).items() if cause.isupper()))')
 tap_ok "what was set aside says why" is "$(find "$data/spool/bad" -name '*.why' | wc -l)" \
-    "$(status causes | python3 -c 'import json,sys; print(sum(n for c, n in json.load(sys.stdin).items() if c.isupper()))')"
+    "$n_set_aside"
 for key in rows states causes clips requests throttled spool_bytes store_bytes eta_s; do
     tap_ok "status --json has $key" [ "$("$refrain" status "$data" --json |
         python3 -c "import json,sys; print('$key' in json.load(sys.stdin))")" = True ]
@@ -102,7 +106,8 @@ train() {
 }
 model=$data/models/cnn
 tap_ok "train" train
-for key in epochs steps best_val_loss baseline_loss improvement clips_per_s loader_wait peak_rss_bytes kernels; do
+for key in epochs steps best_val_loss baseline_loss improvement clips_per_s loader_wait \
+    peak_rss_bytes kernels; do
     tap_ok "train --json has $key" [ "$(json_get $key <"$work/train.json")" != null ]
 done
 tap_ok "every epoch is in metrics.csv" grep -q '^2,' "$model/metrics.csv"

@@ -1,12 +1,13 @@
 """What a preview server may do to a client, chosen by the path.
 
-The last segment of a path names a preview; the segments before it are behaviours, from left to right:
+The last segment of a path names a preview; those before it are behaviours, from left to right:
 
-    /mp3-preview/NAME                 the preview
-    /mp3-preview/html/NAME            a web page with status 200
+    /mp3-preview/NAME                     the preview
+    /mp3-preview/html/NAME                a web page with status 200
     /mp3-preview/r429x3/slow-20000/NAME   429 three times, then the preview at 20,000 bytes/s
 
-A behaviour is a function (ask, argument) that gives a Reply, or None to pass on to the next segment.
+A behaviour is a function (ask, argument) that gives a Reply, or None to pass on to the next
+segment.
 """
 
 import email.utils
@@ -18,13 +19,14 @@ from random import Random
 
 KEEP, CLOSE, RESET, HANG, HANGUP = "keep", "close", "reset", "hang", "hangup"
 
-STATUS_TEXT = {200: "OK", 301: "Moved Permanently", 302: "Found", 304: "Not Modified", 400: "Bad Request",
-               403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 410: "Gone",
-               429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway",
-               503: "Service Unavailable", 504: "Gateway Timeout"}
+STATUS_TEXT = {200: "OK", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",
+               400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+               410: "Gone", 429: "Too Many Requests", 500: "Internal Server Error",
+               502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 
 PAGE = (b"<!DOCTYPE html>\n<html><head><title>Preview not available</title></head>\n"
-        b"<body><h1>Sorry</h1><p>This preview is not available in your country.</p></body></html>\n")
+        b"<body><h1>Sorry</h1><p>This preview is not available in your country.</p>"
+        b"</body></html>\n")
 S3_DENIED = (b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code>'
              b"<Message>Access Denied</Message><RequestId>7D2B1A0F9C3E</RequestId></Error>")
 DATE_AHEAD_S = 2  # how far ahead the date in a Retry-After lies
@@ -234,18 +236,20 @@ def badlocation(ask, argument):
     return moved("http://[not a host/")
 
 
-EXACT = {"404": lambda ask, argument: status(ask, "404"), "410": lambda ask, argument: status(ask, "410"),
-         "403xml": xml403}
-NAMED = {f.__name__: f for f in (html, json, empty, mislabelled, gzipped, halved, truncated, reset, chunkcut,
-                                 chunked, unframed, overlong, goodbye, hang, hangup, slow, loris, endless, redirect,
-                                 loop, foreign, badlocation, status)}
-NAMED["429"] = lambda ask, argument: throttled(argument or "1")
+NAMED = {f.__name__: f for f in (status, html, json, empty, mislabelled, gzipped, halved, truncated,
+                                 reset, chunkcut, chunked, unframed, overlong, goodbye, hang,
+                                 hangup, slow, loris, endless, redirect, loop, foreign,
+                                 badlocation)}
+NAMED.update({
+    "403xml": xml403,
+    "404": lambda ask, argument: status(ask, "404"),
+    "410": lambda ask, argument: status(ask, "410"),
+    "429": lambda ask, argument: throttled(argument or "1"),
+})
 
 
 def find_behaviour(segment):
     """(function, argument) of a path segment, or None when it is an ordinary folder name."""
-    if segment in EXACT:
-        return EXACT[segment], ""
     if re.fullmatch(r"r\d{3}x\d+(-\w+)?", segment):
         return first_times, segment[1:]
     name, _, argument = segment.partition("-")
@@ -255,8 +259,8 @@ def find_behaviour(segment):
 # ---------------------------------------------------------------- by chance
 
 class Chaos:
-    """Gives a share of the plain requests a behaviour. What the k-th request of a path meets follows
-    from the seed, the path and k, whatever else is asked in between."""
+    """Gives a share of the plain requests a behaviour. What the k-th request of a path meets
+    follows from the seed, the path and k, whatever else is asked in between."""
 
     def __init__(self, text, seed):
         self.seed = seed

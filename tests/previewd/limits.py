@@ -1,8 +1,8 @@
 """Rate limits as servers enforce them, here to count who breaks one.
 
-Three algorithms over "N requests in W seconds". Each is told of every request as it arrives and says
-whether a server with this limit would have refused it; such a request is a violation and, as on a real
-server, does not count against the requests that follow.
+Three algorithms over "N requests in W seconds". Each is told of every request as it arrives and
+says whether a server with this limit would have refused it; such a request is a violation and, as
+on a real server, does not count against the requests that follow.
 """
 
 import math

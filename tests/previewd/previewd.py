@@ -3,13 +3,14 @@
 
     previewd.py --root corpus/previews --port 0 --port-file port --limit 50/5 --rtt-ms 100
 
-Paths are explained in behaviours.py. GET /stats gives counts as JSON, POST /stats/reset clears them.
-Only for tests: it binds loopback addresses and nothing else.
+Paths are explained in behaviours.py. GET /stats gives counts as JSON, POST /stats/reset clears
+them. Only for tests: it binds loopback addresses and nothing else.
 """
 
 import argparse
 import ipaddress
 import os
+import resource
 import signal
 import sys
 
@@ -20,19 +21,20 @@ from server import Options, Previews, Server
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the previews")
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address to bind (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (0)")
-    parser.add_argument("--port-file", metavar="FILE", help="written with the port once it is open")
-    parser.add_argument("--limit", metavar="N/SECONDS", help="count requests over this limit")
-    parser.add_argument("--enforce", action="store_true", help="answer 429 to requests over the limit")
-    parser.add_argument("--client-header", default="", metavar="NAME", help="header that tells clients apart")
-    parser.add_argument("--rtt-ms", type=float, default=0, help="round trip to imitate (0)")
-    parser.add_argument("--jitter", type=float, default=0, help="0..1: how much it varies (0)")
-    parser.add_argument("--chaos", default="", metavar="NAME=SHARE,...", help="behaviours by chance")
-    parser.add_argument("--seed", default="1", help="for jitter and chaos (1)")
-    parser.add_argument("--log", metavar="FILE", help="a line for each request")
-    parser.add_argument("--max-seconds", type=float, default=600, help="exit by itself after this time (600)")
+    add = parser.add_argument
+    add("--root", required=True, metavar="DIR", help="folder of the previews")
+    add("--host", default="127.0.0.1", help="loopback address to bind (127.0.0.1)")
+    add("--port", type=int, default=0, help="0 takes a free one (0)")
+    add("--port-file", metavar="FILE", help="written with the port once it is open")
+    add("--limit", metavar="N/SECONDS", help="count requests over this limit")
+    add("--enforce", action="store_true", help="answer 429 to requests over the limit")
+    add("--client-header", default="", metavar="NAME", help="header that tells clients apart")
+    add("--rtt-ms", type=float, default=0, help="round trip to imitate (0)")
+    add("--jitter", type=float, default=0, help="0..1: how much it varies (0)")
+    add("--chaos", default="", metavar="NAME=SHARE,...", help="behaviours by chance")
+    add("--seed", default="1", help="for jitter and chaos (1)")
+    add("--log", metavar="FILE", help="a line for each request")
+    add("--max-seconds", type=float, default=600, help="exit by itself after this time (600)")
     args = parser.parse_args()
     if not ipaddress.ip_address(args.host).is_loopback:
         parser.error(f"--host {args.host} is not a loopback address")
@@ -45,7 +47,8 @@ def parse_arguments():
 
 def make_server(args, log):
     options = Options(rtt_s=args.rtt_ms / 1000, jitter=args.jitter, enforce=args.enforce,
-                      client_header=args.client_header, max_seconds=args.max_seconds, seed=args.seed)
+                      client_header=args.client_header, max_seconds=args.max_seconds,
+                      seed=args.seed)
     site = Site(Previews(args.root), Chaos(args.chaos, args.seed))
     watch = Watch(*parse_limit(args.limit)) if args.limit else None
     return Server(site, watch, options, args.host, args.port, log)
@@ -53,6 +56,8 @@ def make_server(args, log):
 
 def main():
     args = parse_arguments()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a descriptor for each connection
     log = open(args.log, "w", buffering=1, encoding="utf-8") if args.log else None
     server = make_server(args, log)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,7 +67,8 @@ def main():
         with open(args.port_file + ".part", "w", encoding="ascii") as file:
             file.write(f"{server.port}\n")
         os.replace(args.port_file + ".part", args.port_file)
-    print(f"previewd: http://{args.host}:{server.port}/ serves {args.root}", file=sys.stderr, flush=True)
+    where = f"http://{args.host}:{server.port}/"
+    print(f"previewd: {where} serves {args.root}", file=sys.stderr, flush=True)
     server.run()
 
 

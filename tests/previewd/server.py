@@ -4,8 +4,8 @@ Written for speed on small requests with large answers (a preview is about 360 K
 rules on purpose: a Reply says how a body is framed, where it stops, how fast it goes and how the
 connection ends. One request at a time is served on a connection; pipelined ones wait.
 
-The network between is imitated by two waits: a request "arrives" half a round trip after it was read,
-which is when limits look at it, and its answer sets out half a round trip after that.
+The network between is imitated by two waits: a request "arrives" half a round trip after it was
+read, which is when limits look at it, and its answer sets out half a round trip after that.
 """
 
 import heapq
@@ -49,8 +49,9 @@ class Previews:
         for candidate in (name, name + ".mp3"):
             try:
                 with open(os.path.join(self.folder, candidate), "rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    data = memoryview(mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)) if size else b""
+                    data = b""
+                    if size := os.fstat(file.fileno()).st_size:
+                        data = memoryview(mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ))
             except (FileNotFoundError, IsADirectoryError):
                 continue
             if len(self.maps) >= self.MAPS_MAX:
@@ -95,8 +96,8 @@ class Options:
 
 
 class Connection:
-    __slots__ = ("sock", "fd", "peer", "inbox", "busy", "out", "out_i", "reply", "keep", "sent_body",
-                 "interest", "closed")
+    __slots__ = ("sock", "fd", "peer", "inbox", "busy", "out", "reply", "keep", "interest",
+                 "closed")
 
     def __init__(self, sock, peer):
         self.sock, self.fd, self.peer = sock, sock.fileno(), peer
@@ -329,7 +330,8 @@ class Server:
             reply = self.site.answer(path, query)
         self.stats.count(path, reply.status, now)
         if self.log is not None:
-            self.log.write(f"{now:.6f} {client or connection.peer} {request.method} {path} {reply.status}\n")
+            who = client or connection.peer
+            self.log.write(f"{now:.6f} {who} {request.method} {path} {reply.status}\n")
         # A client that left meanwhile has asked all the same.
         if self.options.rtt_s > 0:
             self.after(self.half_way_s(), self.begin, connection, reply, request.method)

@@ -52,6 +52,8 @@ static int32_t build_cnn(struct net *n, const struct model_spec *spec, int32_t n
     x = stage(n, "layer1", x, 32);
     x = stage(n, "layer2", x, 64);
     x = stage(n, "layer3", x, 128);
+    struct window all_bands = {{1, net_shape(n, x).w}, {1, 1}, {0, 0}};
+    x = net_bn(n, "bands.bn", net_conv(n, "bands.conv", x, &all_bands, 128), true);
     x = net_global_average(n, x);
     if (spec->dropout > 0.0)
         x = net_dropout(n, x, spec->dropout);

@@ -7,6 +7,8 @@
  *     layer1 3x3, stride 2   -> 32, bn, relu, then a residual block at 32
  *     layer2 3x3, stride 2   -> 64, bn, relu, then a residual block at 64
  *     layer3 3x3, stride 2   -> 128, bn, relu, then a residual block at 128
+ *     bands  1 x all bands   -> 128, bn, relu: which frequencies sound together is kept, in time
+ *                               only their average
  *     global average, dropout, linear -> 128, l2norm
  *
  * A residual block is conv 3x3, bn, relu, conv 3x3, bn, added to its input, relu: the unit of

@@ -6,7 +6,7 @@
 #include "tests/unit/train/synth.h"
 #include "train/trainer.h"
 
-enum { FRAMES = 48, MELS = 32, SPEC = 0x5eed };
+enum { FRAMES = 48, MELS = 32, SPEC = 0x5eed, TRACKS = 60 };
 
 static char dir[256];
 
@@ -153,25 +153,31 @@ static void test_resume_refuses_another_store(void)
     check_refused(&p, "store_root");
 }
 
-static void test_learns(void)
+/* Jitter changes what is seen, and resuming repeats it. */
+static void test_jitter_resumes(void)
 {
     struct train_result r;
     struct err e = {0};
-    struct train_params p = params("learns");
-    p.epochs = 30;
-    p.threads = 2;
-    CHECK_OK(train_run(&p, &r, &e), &e);
-    printf("# validation %.4f after epoch %llu, baseline %.4f\n", r.best_val_loss,
-           (unsigned long long)r.best_epoch, r.baseline_loss);
-    CHECK(r.best_val_loss < 0.6 * r.baseline_loss);
-    CHECK(!r.collapsed);
+    struct train_params a = params("jitter-a"), b = params("jitter-b"), plain = params("jitter-no");
+    a.jitter = a.all_negatives = b.jitter = b.all_negatives = plain.all_negatives = true;
+    CHECK_OK(train_run(&a, &r, &e), &e);
+    CHECK_OK(train_run(&plain, &r, &e), &e);
+    b.stop = stop_soon;
+    stop_after = 3;
+    CHECK_OK(train_run(&b, &r, &e), &e);
+    CHECK(r.stopped);
+    b.stop = NULL;
+    b.resume = true;
+    CHECK_OK(train_run(&b, &r, &e), &e);
+    CHECK(same_files("jitter-a", "jitter-b", "best.safetensors"));
+    CHECK(!same_files("jitter-a", "jitter-no", "best.safetensors"));
 }
 
 /* ---------------------------------------------------------------- data that cannot be trained on
  */
 
 struct small_store {
-    char saved[256];
+    char saved[256]; /* the store of the other tests */
 };
 
 static void enter(struct small_store *s, const struct synth_params *p)
@@ -187,6 +193,26 @@ static void leave(struct small_store *s)
 {
     synth_remove(dir);
     memcpy(dir, s->saved, sizeof dir);
+}
+
+/* On songs that training never saw, clearly below the baseline. */
+static void test_learns(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct small_store s;
+    struct synth_params sp = {1, 0, 160, FRAMES, MELS, 3, RECORD_U8, SPEC};
+    enter(&s, &sp);
+    struct train_params p = params("learns");
+    p.epochs = 12;
+    p.batch = 16;
+    p.all_negatives = true;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    printf("# validation %.4f after epoch %llu, baseline %.4f\n", r.best_val_loss,
+           (unsigned long long)r.best_epoch, r.baseline_loss);
+    CHECK(r.best_val_loss < 0.93 * r.baseline_loss);
+    CHECK(!r.collapsed);
+    leave(&s);
 }
 
 static void test_too_few_tracks(void)
@@ -239,7 +265,7 @@ static void test_groups(void)
     struct train_params p = params("groups");
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/truth.csv", dir);
-    CHECK(synth_groups(path, 60));
+    CHECK(synth_groups(path, TRACKS));
     p.groups_path = path;
     p.epochs = 1;
     CHECK_OK(train_run(&p, &r, &e), &e);
@@ -265,7 +291,7 @@ int main(void)
 {
     struct err e = {0};
     synth_dir(dir);
-    struct synth_params sp = {1, 0, 60, FRAMES, MELS, 2, RECORD_U8, SPEC};
+    struct synth_params sp = {1, 0, TRACKS, FRAMES, MELS, 3, RECORD_U8, SPEC};
     if (!synth_store(dir, &sp, &e)) {
         printf("Bail out! %s\n", e.msg);
         return 1;
@@ -273,6 +299,7 @@ int main(void)
     RUN(test_same_seed_same_bits);
     RUN(test_resume_is_exact);
     RUN(test_resume_refuses_another_run);
+    RUN(test_jitter_resumes);
     RUN(test_learns);
     RUN(test_groups);
     RUN(test_collapse_is_noticed);

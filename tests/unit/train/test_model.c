@@ -1,0 +1,311 @@
+/*
+ * The network as it is trained: gradients of the whole, both back ends, first weights, learning by
+ * heart; and the checkpoint that holds it.
+ */
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "tests/test.h"
+#include "train/checkpoint.h"
+#include "train/loss.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FRAMES = 40, MELS = 24, TRIPLETS = 2, SEED = 11 };
+
+static const struct model_spec spec = {"cnn", FRAMES, MELS, 0.0};
+
+static struct net *build(const struct backend *backend, size_t n_triplets)
+{
+    struct err e = {0};
+    struct net *n = net_new(backend, 1, SEED);
+    CHECK_OK(model_build(n, &spec, (int32_t)(3 * n_triplets), &e), &e);
+    model_init(net_params(n), SEED);
+    return n;
+}
+
+static float *pictures(size_t n)
+{
+    size_t count = n * FRAMES * MELS;
+    float *x = mem_alloc_aligned(count, sizeof *x);
+    struct rng r;
+    rng_init(&r, SEED, 1, 2);
+    for (size_t i = 0; i < count; i++)
+        x[i] = (float)rng_normal(&r);
+    return x;
+}
+
+static double loss_of(struct net *n, const float *x, size_t n_triplets, double *grad)
+{
+    struct err e = {0};
+    struct triplet_stats s;
+    double *rows = mem_alloc(3 * n_triplets * EMBEDDING_DIM, sizeof *rows);
+    CHECK_OK(net_forward(n, x, NET_TRAIN, 0, &e), &e);
+    net_output(n, rows);
+    triplet_loss(rows, n_triplets, EMBEDDING_DIM, 1.0, grad, &s);
+    mem_free(rows);
+    return s.loss;
+}
+
+/* The loss through the whole network against central differences, in a few places of every tensor.
+ * The step is small against ReLU kinks; float64 carries it. */
+static void test_whole_gradient(void)
+{
+    struct net *n = build(&backend_ref, TRIPLETS);
+    struct params *p = net_params(n);
+    struct err e = {0};
+    float *x = pictures(3 * TRIPLETS);
+    double *grad = mem_alloc(3 * TRIPLETS * EMBEDDING_DIM, sizeof *grad);
+    loss_of(n, x, TRIPLETS, grad);
+    CHECK_OK(net_backward(n, grad, &e), &e);
+    float *analytic = mem_alloc(p->n_trainable, sizeof *analytic);
+    memcpy(analytic, p->grad, p->n_trainable * sizeof *analytic);
+    for (size_t i = 0; i < p->n; i++) {
+        const struct param *item = &p->items[i];
+        if (!item->trainable)
+            continue;
+        double scale = 0.0;
+        for (size_t k = 0; k < item->count; k++)
+            scale = fmax(scale, fabs((double)analytic[item->offset + k]));
+        size_t at = item->offset + hash64(item->name, strlen(item->name), 1) % item->count;
+        float before = p->value[at];
+        p->value[at] = before + 0x1p-20f;
+        double hi = (double)p->value[at], up = loss_of(n, x, TRIPLETS, NULL);
+        p->value[at] = before - 0x1p-20f;
+        double lo = (double)p->value[at], down = loss_of(n, x, TRIPLETS, NULL);
+        p->value[at] = before;
+        double slope = (up - down) / (hi - lo);
+        if (!(fabs(slope - (double)analytic[at]) <= 1e-5 * scale + 1e-9)) {
+            test_fail(__FILE__, __LINE__, item->name);
+            printf("#   difference %.9g, gradient %.9g, largest %.3g\n", slope,
+                   (double)analytic[at], scale);
+        }
+    }
+    mem_free(analytic);
+    mem_free(grad);
+    mem_free(x);
+    net_free(n);
+}
+
+/* float32 through thirty operations: each adds its rounding, and the l2norm and batch norms of tiny
+ * pictures amplify it; 2e-4 of the tensor's largest gradient. */
+#define NET_TOLERANCE 2e-4
+
+static void test_dnn_is_ref(void)
+{
+    struct net *a = build(&backend_ref, TRIPLETS), *b = build(&backend_dnn, TRIPLETS);
+    struct params *p = net_params(a), *q = net_params(b);
+    struct err e = {0};
+    float *x = pictures(3 * TRIPLETS);
+    double *grad = mem_alloc(3 * TRIPLETS * EMBEDDING_DIM, sizeof *grad);
+    CHECK(memcmp(p->value, q->value, p->n_floats * sizeof(float)) == 0);
+    CHECK_NEAR(loss_of(b, x, TRIPLETS, NULL), loss_of(a, x, TRIPLETS, grad), 1e-5);
+    CHECK_OK(net_backward(a, grad, &e), &e);
+    CHECK_OK(net_backward(b, grad, &e), &e);
+    for (size_t i = 0; i < p->n; i++) {
+        const struct param *item = &p->items[i];
+        const float *want = item->trainable ? p->grad : p->value;
+        const float *got = item->trainable ? q->grad : q->value;
+        double scale = 1e-12, worst = 0.0;
+        for (size_t k = item->offset; k < item->offset + item->count; k++) {
+            scale = fmax(scale, fabs((double)want[k]));
+            worst = fmax(worst, fabs((double)want[k] - (double)got[k]));
+        }
+        if (!(worst <= NET_TOLERANCE * scale)) {
+            test_fail(__FILE__, __LINE__, item->name);
+            printf("#   off by %.3g of %.3g\n", worst, scale);
+        }
+    }
+    mem_free(grad);
+    mem_free(x);
+    net_free(a);
+    net_free(b);
+}
+
+/* Eight triplets can be learnt by heart, even of noise. */
+static void test_overfits(void)
+{
+    enum { N = 8, STEPS = 150 };
+    struct net *n = build(&backend_dnn, N);
+    struct params *p = net_params(n);
+    struct err e = {0};
+    struct adam adam;
+    adam_init(&adam, p->n_trainable);
+    float *x = pictures(3 * N);
+    double *grad = mem_alloc(3 * N * EMBEDDING_DIM, sizeof *grad), first = 0.0, last = 0.0;
+    for (int step = 0; step < STEPS; step++) {
+        last = loss_of(n, x, N, grad);
+        first = step == 0 ? last : first;
+        CHECK_OK(net_backward(n, grad, &e), &e);
+        adam_step(&adam, p->value, p->grad, 1e-3, 0.0);
+    }
+    printf("# loss %.4f to %.6f in %d steps\n", first, last, STEPS);
+    CHECK(first > 0.7);
+    CHECK(last < 0.01);
+    mem_free(grad);
+    mem_free(x);
+    adam_release(&adam);
+    net_free(n);
+}
+
+static void test_first_weights(void)
+{
+    struct net *n = build(&backend_ref, 1);
+    const struct params *p = net_params(n);
+    const struct param *conv = params_find(p, "layer3.0.conv2.weight");
+    CHECK(conv != NULL && conv->count == 128 * 128 * 9);
+    double squares = 0.0;
+    for (size_t i = 0; i < conv->count; i++)
+        squares += (double)p->value[conv->offset + i] * (double)p->value[conv->offset + i];
+    /* variance 2 / (128 * 9), known to sqrt(2 / count) = 0.4 % */
+    CHECK_NEAR(squares / (double)conv->count * (128.0 * 9.0) / 2.0, 1.0, 0.02);
+    const struct param *fc = params_find(p, "fc.bias");
+    for (size_t i = 0; i < fc->count; i++)
+        CHECK(fabs((double)p->value[fc->offset + i]) <= 1.0 / sqrt(128.0));
+    CHECK_NEAR(p->value[params_find(p, "bn1.weight")->offset], 1.0, 0.0);
+    CHECK_NEAR(p->value[params_find(p, "bn1.running_var")->offset], 1.0, 0.0);
+    CHECK_NEAR(p->value[params_find(p, "bn1.bias")->offset], 0.0, 0.0);
+    net_free(n);
+}
+
+static void test_refuses_models(void)
+{
+    struct err e = {0};
+    struct net *n = net_new(&backend_ref, 1, 1);
+    struct model_spec s = {"resnet999", FRAMES, MELS, 0.0};
+    CHECK(!model_build(n, &s, 3, &e));
+    CHECK(strstr(e.msg, "resnet999") != NULL);
+    s = (struct model_spec){"cnn", 4, MELS, 0.0};
+    CHECK(!model_build(n, &s, 3, &e));
+    net_free(n);
+}
+
+/* ---------------------------------------------------------------- checkpoints */
+
+static char path[64];
+
+static struct recipe make_recipe(void)
+{
+    return (struct recipe){.model = spec,
+                           .spec_hash = 0x123456789abcdef0,
+                           .root = 42,
+                           .seed = SEED,
+                           .batch = 8,
+                           .steps_per_epoch = 3,
+                           .threads = 1,
+                           .learning_rate = 0.1,
+                           .margin = 1.0,
+                           .validation_share = 0.15};
+}
+
+static struct norm make_norm(void)
+{
+    struct norm norm = {.n_mels = MELS};
+    for (size_t m = 0; m < MELS; m++) {
+        norm.mean_db[m] = -40.0f - (float)m;
+        norm.std_db[m] = 10.0f;
+    }
+    return norm;
+}
+
+static bool write_model(struct net *n, struct err *e)
+{
+    struct recipe recipe = make_recipe();
+    struct norm norm = make_norm();
+    struct checkpoint c = {.recipe = &recipe, .params = net_params(n), .norm = &norm};
+    return checkpoint_write(&c, path, e);
+}
+
+static bool read_model(struct net *n, struct norm *norm, struct err *e)
+{
+    struct checkpoint_file f = {0};
+    struct recipe recipe = {0};
+    *e = (struct err){0};
+    bool ok = checkpoint_open(path, &f, &recipe, e);
+    if (ok) {
+        struct recipe want = make_recipe();
+        CHECK_OK(recipe_same(&recipe, &want, e), e);
+        struct checkpoint into = {.recipe = &recipe, .params = net_params(n), .norm = norm};
+        ok = checkpoint_read(&f, &into, e);
+    }
+    checkpoint_close(&f);
+    checkpoint_close(&f);
+    return ok;
+}
+
+static void test_checkpoint_round_trip(void)
+{
+    struct net *a = build(&backend_ref, 1), *b = net_new(&backend_ref, 1, 1);
+    struct norm norm = {0}, want = make_norm();
+    struct err e = {0};
+    CHECK_OK(model_build(b, &spec, 3, &e), &e);
+    CHECK_OK(write_model(a, &e), &e);
+    CHECK_OK(read_model(b, &norm, &e), &e);
+    const struct params *p = net_params(a), *q = net_params(b);
+    CHECK(memcmp(p->value, q->value, p->n_floats * sizeof(float)) == 0);
+    CHECK(memcmp(norm.mean_db, want.mean_db, MELS * sizeof(float)) == 0);
+    net_free(a);
+    net_free(b);
+}
+
+static void test_checkpoint_with_nan(void)
+{
+    struct net *n = build(&backend_ref, 1);
+    struct norm norm;
+    struct err e = {0};
+    struct params *p = net_params(n);
+    p->value[params_find(p, "layer2.0.conv1.weight")->offset + 5] = NAN;
+    CHECK_OK(write_model(n, &e), &e);
+    CHECK(!read_model(n, &norm, &e));
+    CHECK(strstr(e.msg, "layer2.0.conv1.weight: value 5 is not a finite number") != NULL);
+    net_free(n);
+}
+
+static void test_checkpoint_of_another_network(void)
+{
+    struct net *n = build(&backend_ref, 1), *other = net_new(&backend_ref, 1, 1);
+    struct norm norm;
+    struct err e = {0};
+    struct window k = {{3, 3}, {1, 1}, {1, 1}};
+    int32_t x = net_input(other, (struct shape){1, FRAMES, MELS, 1});
+    x = net_global_average(other, net_conv(other, "conv1", x, &k, 16));
+    CHECK_OK(net_finish(other, x, false, &e), &e);
+    CHECK_OK(write_model(n, &e), &e);
+    CHECK(!read_model(other, &norm, &e));
+    CHECK(strstr(e.msg, "conv1.weight is not of the network's shape") != NULL);
+    net_free(n);
+    net_free(other);
+}
+
+/* Every cut of the file is refused with a sentence. */
+static void test_checkpoint_cut(void)
+{
+    struct net *n = build(&backend_ref, 1);
+    struct norm norm;
+    struct err e = {0};
+    CHECK_OK(write_model(n, &e), &e);
+    static const long cuts[] = {0, 7, 8, 1000, 200000};
+    for (size_t i = ARRAY_LEN(cuts); i-- > 0;) {
+        CHECK(truncate(path, cuts[i]) == 0);
+        CHECK(!read_model(n, &norm, &e));
+        CHECK(e.msg[0] != '\0');
+    }
+    net_free(n);
+}
+
+int main(void)
+{
+    snprintf(path, sizeof path, "/tmp/refrain-model-%d", (int)getpid());
+    RUN(test_whole_gradient);
+    RUN(test_dnn_is_ref);
+    RUN(test_overfits);
+    RUN(test_first_weights);
+    RUN(test_refuses_models);
+    RUN(test_checkpoint_round_trip);
+    RUN(test_checkpoint_with_nan);
+    RUN(test_checkpoint_of_another_network);
+    RUN(test_checkpoint_cut);
+    unlink(path);
+    return test_done();
+}

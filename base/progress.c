@@ -12,6 +12,7 @@
 #define LOG_EVERY_NS (10 * NS_PER_S)
 #define RATE_EVERY_NS (NS_PER_S / 2)
 #define RATE_SMOOTH_S 10.0
+#define ETA_MAX_S 3.6e6 /* a thousand hours */
 
 void progress_init(struct progress *p, const char *stage, const char *unit, uint64_t total)
 {
@@ -38,7 +39,8 @@ double progress_eta_s(const struct progress *p)
 {
     if (p->total == 0 || p->rate_per_s <= 0)
         return -1;
-    return p->done >= p->total ? 0 : (double)(p->total - p->done) / p->rate_per_s;
+    double eta_s = p->done >= p->total ? 0 : (double)(p->total - p->done) / p->rate_per_s;
+    return eta_s > ETA_MAX_S ? -1 : eta_s; /* the rate of something that stands still */
 }
 
 static void progress_format_eta(char *out, size_t cap, double eta_s)

@@ -42,6 +42,7 @@ enum {
 #define WAITING_BYTES_MAX (UINT64_C(24) << 20)
 #define DRAIN_NS (5 * NS_PER_S)
 #define WATCH_NS (2 * NS_PER_S)
+#define PARKED_NS (10 * NS_PER_S)
 
 struct flight {
     struct todo_item *item; /* NULL: free */
@@ -459,6 +460,11 @@ static bool is_finished(struct stage *s)
     if (fetcher_in_flight(s->fetcher) > 0)
         return false;
     if (s->drain_ns != 0)
+        return true;
+    /* Queued, and their hosts pause for long: another run's business. */
+    bool is_parked = s->p->once && todo_taken(s->todo) == todo_queued(s->todo) &&
+                     todo_queued(s->todo) > 0 && next_start_ns(s) > s->now_ns + PARKED_NS;
+    if (is_parked)
         return true;
     if (todo_taken(s->todo) > 0)
         return false;

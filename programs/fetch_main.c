@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/program.h"
+#include "ingest/again.h"
 #include "ingest/stage.h"
 #include "programs/dataset.h"
 #include "programs/tally.h"
@@ -17,12 +18,15 @@
 enum { CAUSES_MAX = 256 };
 
 static bool opt_once, opt_watch, opt_json;
+static const char *opt_retry;
 
 static const struct option options[] = {
     {"once", 0, OPTION_FLAG, &opt_once, NULL,
      "do what is due now and end; rows that wait for a retry are left waiting"},
     {"watch", 'w', OPTION_FLAG, &opt_watch, NULL,
      "when nothing is left, wait for the CSV to grow; only a signal ends it"},
+    {"retry", 0, OPTION_STR, &opt_retry, "CAUSE,...",
+     "first give rows that ended with these causes another chance (\"all\": with any)"},
     {"json", 'j', OPTION_FLAG, &opt_json, NULL,
      "print one JSON object at the end: rows, states, causes, requests, throttled, bytes"},
 };
@@ -157,6 +161,12 @@ static bool run(const struct args *args, struct err *e)
         !path_join(lock, d->dir, "fetch.lock", e) || !file_lock(lock, &lock_fd, e) ||
         !catalog_open(d->dir, true, &catalog, e) || !spool_open(d->dir, &spool, e))
         goto out;
+    if (opt_retry != NULL) {
+        uint64_t n;
+        if (!again_by_cause(catalog, opt_retry, &n, e))
+            goto out;
+        log_info("rows tried again", "causes=\"%s\" n=%" PRIu64, opt_retry, n);
+    }
     const struct stage_params params = stage_params(d, csv);
     ok = stage_run(&params, catalog, spool, &result, e) && report(catalog, &result, e);
 out:
@@ -171,7 +181,7 @@ out:
 static const struct command commands[] = {
     {
         .name = NULL,
-        .synopsis = "DIR [--once | --watch] [--json]",
+        .synopsis = "DIR [--once | --watch] [--retry CAUSE,...] [--json]",
         .help =
             "Reads the CSV named in DIR/refrain.conf and fetches every preview that is not there "
             "yet.\n"
@@ -179,7 +189,8 @@ static const struct command commands[] = {
             "request; on a grown one it takes what is new. SIGTERM finishes what is in flight "
             "and ends; a kill at any moment loses nothing that was committed.",
         .examples = "refrain fetch songs            # until nothing is left\n"
-                    "refrain fetch songs --watch    # and then wait for new rows\n",
+                    "refrain fetch songs --watch    # and then wait for new rows\n"
+                    "refrain fetch songs --retry timeout,http_403   # those again\n",
         .options = options,
         .n_options = ARRAY_LEN(options),
         .min_args = 1,

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "ingest/again.h"
 #include "ingest/row.h"
 #include "tests/test.h"
 
@@ -279,6 +280,41 @@ static void test_due_order(void)
     catalog_close(c);
 }
 
+static void end_with(struct catalog *c, uint64_t number, enum row_state state, const char *cause)
+{
+    struct catalog_write *w;
+    struct catalog_row row;
+    CHECK_OK(catalog_begin(c, &w, &e), &e);
+    CHECK_OK(catalog_read(w, number, &row, &e), &e);
+    row.state = state;
+    row_set_text(row.cause, sizeof row.cause, cause);
+    CHECK_OK(catalog_put(w, &row, &e), &e);
+    CHECK_OK(catalog_commit(w, &e), &e);
+}
+
+static void test_again_by_cause(void)
+{
+    struct catalog *c = fresh();
+    uint64_t n;
+    import(c, HEAD ROW("a", "http://x/1") ROW("b", "http://x/2") ROW("c", "http://x/3")
+                  ROW("d", "http://x/4") ROW("e", "nan"));
+    end_with(c, 1, ROW_DEAD, "timeout");
+    end_with(c, 2, ROW_DEAD, "time");
+    end_with(c, 3, ROW_GONE, "http_404");
+    end_with(c, 4, ROW_DONE, "");
+    CHECK_OK(again_by_cause(c, "timeout,no_link,out", &n, &e), &e);
+    CHECK_U64(n, 1);
+    CHECK_STR(list(c),
+              "1:a:DIRECT: 2:b:DEAD:time 3:c:GONE:http_404 4:d:DONE: 5:e:NO_MATCH:no_link");
+    CHECK_STR(due_from(c, 0, 0, 9), "1@0");
+    CHECK_OK(again_by_cause(c, "", &n, &e), &e);
+    CHECK_U64(n, 0);
+    CHECK_OK(again_by_cause(c, "all", &n, &e), &e);
+    CHECK_U64(n, 2);
+    CHECK_STR(due_from(c, 0, 0, 9), "1@0 2@0 3@0");
+    catalog_close(c);
+}
+
 static void test_abort_leaves_nothing(void)
 {
     struct catalog *c = fresh();
@@ -366,6 +402,7 @@ int main(void)
     RUN(test_long_texts_are_cut);
     RUN(test_many_rows);
     RUN(test_due_order);
+    RUN(test_again_by_cause);
     RUN(test_abort_leaves_nothing);
     RUN(test_read_only);
     RUN(test_newer_version);

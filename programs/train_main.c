@@ -21,7 +21,7 @@ static struct {
     const char *name, *groups;
     uint64_t epochs, batch, threads;
     bool resume, json;
-} options = {.name = "cnn"};
+} options = {.name = "default"};
 
 /* ---------------------------------------------------------------- train */
 
@@ -224,7 +224,7 @@ static bool run_eval(const struct args *args, struct err *e)
 }
 
 static const struct option train_options[] = {
-    {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (cnn)"},
+    {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: whole works are held out"},
     {"epochs", 'e', OPTION_U64, &options.epochs, "N", "instead of train.epochs"},
@@ -235,7 +235,7 @@ static const struct option train_options[] = {
 };
 
 static const struct option eval_options[] = {
-    {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (cnn)"},
+    {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: figures about versions"},
     {"threads", 't', OPTION_U64, &options.threads, "N", "as in training unless given"},

@@ -66,7 +66,8 @@ static bool put_head(struct buf *out, const char *title, struct err *e)
            put_escaped(out, title, e) &&
            buf_printf(out, e,
                       "</title>\n<style>\n"
-                      ".text{fill:#24292f}.soft{fill:#6e7781}.grid{stroke:#d8dee4}"
+                      ".text{fill:#24292f}.soft{fill:#6e7781}.grid{stroke:#d8dee4;shape-rendering:"
+                      "crispEdges}"
                       ".axis{stroke:#8c959f}\n"
                       ".train{stroke:#0969da}.val{stroke:#bc4c00}.base{stroke:#6e7781}\n"
                       ".ftrain{fill:#0969da}.fval{fill:#bc4c00}.fbase{fill:#6e7781}\n"

@@ -1,9 +1,9 @@
 #include "train/evaluate.h"
 
 #include "base/mem.h"
+#include "base/permute.h"
 #include "base/rng.h"
 #include "train/checkpoint.h"
-#include "train/order.h"
 #include "train/validation.h"
 
 #include <inttypes.h>
@@ -104,7 +104,7 @@ static bool choose_clips(struct evaluation *v, struct err *e)
     v->tracks = mem_alloc(v->n, sizeof *v->tracks);
     for (size_t i = 0; i < v->n; i++) {
         const struct clip_entry *clip =
-            &side->clips[order_at(v->recipe.seed, UINT64_MAX, side->n_clips, i)];
+            &side->clips[permute_at(v->recipe.seed, UINT64_MAX, side->n_clips, i)];
         struct store_track_info info;
         struct rng r;
         bool known;

@@ -1,7 +1,7 @@
 #include "train/norm.h"
 
 #include "base/mem.h"
-#include "train/order.h"
+#include "base/permute.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,7 +19,7 @@ bool norm_measure(struct store *s, const struct store_snapshot *snap,
         size_t n = size_min(NORM_BATCH, n_sample - done);
         for (size_t i = 0; i < n; i++) {
             const struct clip_entry *clip =
-                &train->clips[order_at(seed, 0, train->n_clips, done + i)];
+                &train->clips[permute_at(seed, 0, train->n_clips, done + i)];
             keys[i] = snap->keys[clip->first + (done + i) % 2];
         }
         if (!store_read_batch(s, keys, n, snap->n_frames, snap->n_mels, x, e))

@@ -1,8 +1,8 @@
 #include "train/sampler.h"
 
 #include "base/hash.h"
+#include "base/permute.h"
 #include "base/rng.h"
-#include "train/order.h"
 
 enum { REDRAWS_MAX = 32 };
 
@@ -29,7 +29,7 @@ void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, st
     const struct split_side *side = s->side;
     assert(side->n_groups >= 2);
     uint64_t seed = hash_mix64(s->seed ^ (uint64_t)s->purpose << 32);
-    uint64_t anchor_i = order_at(seed, cycle, side->n_clips, index);
+    uint64_t anchor_i = permute_at(seed, cycle, side->n_clips, index);
     const struct clip_entry *anchor = &side->clips[anchor_i];
     struct rng r;
     rng_init(&r, seed ^ hash_mix64(cycle), (uint32_t)s->purpose, index);

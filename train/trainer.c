@@ -273,13 +273,15 @@ static bool end_epoch(struct trainer *t, uint64_t n_steps, struct err *e)
     t->epoch_wait_ns = t->epoch_step_ns = t->epoch_steps = 0;
     if (at->epoch > 0)
         watch_collapse(t, &s);
+    if (at->epoch == 0) { /* a model that was here before stays until there is a better one */
+        log_info("untrained", "val=%.4f baseline=%.4f", s.loss, t->baseline_loss);
+        return true;
+    }
     log_info("epoch",
              "epoch=%" PRIu64 " steps=%" PRIu64
              " train=%.4f val=%.4f baseline=%.4f active=%.2f clips_per_s=%.0f wait=%.1f%%",
              at->epoch, t->adam.n_steps, row.train_loss, s.loss, t->baseline_loss, row.active_share,
              row.clips_per_s, 100.0 * row.loader_wait);
-    if (at->epoch == 0) /* untrained: a model that was here before stays until there is a better */
-        return true;
     bool better = s.loss < at->best_loss;
     if (better) {
         at->best_loss = s.loss;

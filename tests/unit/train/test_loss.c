@@ -11,12 +11,12 @@
  * d(a,n): a - n + eps = (1e-6, -1 + 1e-6): 1 - 1e-6 (+ 5e-13) */
 static void test_distance_by_hand(void)
 {
-    double a[2] = {0, 0}, p[2] = {3, 4}, n[2] = {0, 1};
+    double a[2] = {0, 0}, p[2] = {3, 4}, n[2] = {0, 1}, same[4] = {1, 2, 3, 4};
     CHECK_NEAR(triplet_distance(a, p, 2), 4.9999986, 1e-11);
     CHECK_NEAR(triplet_distance(a, n, 2), 0.9999990000005, 1e-12);
     /* the sign of eps matters: the other way round it is longer */
     CHECK_NEAR(triplet_distance(p, a, 2), 5.0000014, 1e-11);
-    CHECK_NEAR(triplet_distance(a, a, 4), 2e-6, 1e-18);
+    CHECK_NEAR(triplet_distance(same, same, 4), 2e-6, 1e-18);
 }
 
 static void test_loss_by_hand(void)

@@ -337,10 +337,12 @@ static bool train_step(struct trainer *t, const struct batch *b, struct err *e)
 static void show(struct trainer *t, uint64_t now_ns)
 {
     double seconds = (double)t->step_ns / (double)NS_PER_S;
+    char best[32] = "-";
+    if (isfinite(t->position.best_loss))
+        snprintf(best, sizeof best, "%.4f", t->position.best_loss);
     progress_update(&t->progress, now_ns, t->adam.n_steps,
-                    "epoch %" PRIu64 " loss %.4f val %.4f %.0f clips/s wait %.1f%%",
-                    t->position.epoch + 1, per_step(t->position.loss_sum, t->position.step),
-                    t->position.best_loss,
+                    "epoch %" PRIu64 " loss %.4f best %s %.0f clips/s wait %.1f%%",
+                    t->position.epoch + 1, per_step(t->position.loss_sum, t->position.step), best,
                     seconds > 0.0 ? (double)(t->n_steps * 3 * t->params->batch) / seconds : 0.0,
                     t->step_ns > 0 ? 100.0 * (double)t->wait_ns / (double)t->step_ns : 0.0);
 }

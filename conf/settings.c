@@ -23,7 +23,7 @@ static const struct conf_key keys[] = {
     {"catalog.csv", CONF_STR, AT(catalog.csv), "", 0, 0, "",
      "the music_info.csv, relative to the data set directory or absolute", NULL},
 
-    {"fetch.limit.*", CONF_RATES, AT(fetch.limit), "default=20/1", 0, 0, "requests/SECONDS",
+    {"fetch.limit.*", CONF_RATES, AT(fetch.limit), "default=100/5", 0, 0, "requests/SECONDS",
      "the most requests to a host (named by suffix) in any window of so many seconds; off: none",
      NULL},
     {"fetch.in_flight", CONF_U64, AT(fetch.in_flight), "16", 1, 256, "transfers",

@@ -727,13 +727,9 @@ static bool dnn_prepare(struct net *n, size_t op_i, struct err *e)
         keep_for_backward(n, op_i, op->in[0]);
         keep_for_backward(n, op_i, op->out);
         return true;
-    case OP_INPUT:
-    case OP_GLOBAL_AVERAGE:
-    case OP_DROPOUT:
-    case OP_KINDS:
-        break;
+    default: /* nothing to build */
+        return true;
     }
-    return true;
 }
 
 static bool list_run(struct net *n, struct call_list *list, struct err *e)

@@ -104,7 +104,7 @@ train() {
         return 1
     }
 }
-model=$data/models/cnn
+model=$data/models/default
 tap_ok "train" train
 for key in epochs steps best_val_loss baseline_loss improvement clips_per_s loader_wait \
     peak_rss_bytes kernels; do

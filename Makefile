@@ -92,9 +92,10 @@ help:
 	@echo 'make format-check  clang-format; make format rewrites'
 	@echo 'make lint          cppcheck and clang-tidy'
 	@echo 'make conformance   compare with librosa itself (PyPI, in a virtual environment)'
+	@echo 'make python-test   tests of python/ (numpy and pytest from PyPI, in a virtual environment)'
 	@echo 'make install       PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away'
 
-all: $(BIN)
+all: $(BIN) $(SO)
 
 $(B)/flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $@ || \
@@ -119,6 +120,22 @@ $(B)/bin/$(1): $(B)/obj/programs/$(subst -,_,$(patsubst refrain-%,%,$(1)))_main.
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
+# The store as a library of its own (store/abi.h): base and store again as position-independent code.
+# Only refrain_store_* is exported, and what that does not reach is left out.
+SO_VERSION = 1
+SO = $(B)/lib/librefrain_store.so
+SO_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(filter base/% store/%,$(LIB_SRC)))
+
+$(B)/pic/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ffunction-sections -MMD -MP -c $< -o $@
+
+$(SO): $(SO_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,--gc-sections,--as-needed,-soname,$(@F).$(SO_VERSION) \
+	    -o $@.$(SO_VERSION) $^ $(LIBS_store) $(LIBS_base)
+	@ln -sf $(@F).$(SO_VERSION) $@
+
 # $(1): test source; $(2): its room, the folder it lies in
 define test_program
 $(B)/$(1:%.c=%): $(B)/obj/$(1:%.c=%.o) $(3) $(TROOMS_$(2):%=$(B)/lib/librefrain_%.a)
@@ -129,7 +146,7 @@ room_of = $(notdir $(patsubst %/,%,$(dir $(1))))
 $(foreach t,$(UNIT_SRC) $(BENCH_SRC) $(GOLDEN_SRC),$(eval $(call test_program,$(t),$(call room_of,$(t)),)))
 $(foreach t,$(FUZZ_SRC),$(eval $(call test_program,$(t),$(call room_of,$(t)),$(B)/obj/tests/fuzz/driver.o)))
 
--include $(OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(SO_OBJ:.o=.d)
 
 # ---------------------------------------------------------------- tests and checks
 E2E = $(sort $(wildcard tests/e2e/*.sh))
@@ -172,6 +189,11 @@ demo: setup
 conformance: all $(GOLDEN)
 	@tests/conformance.sh $(B)
 
+# Not part of `make test`, which needs nothing from PyPI.
+.PHONY: python-test
+python-test: $(SO) $(B)/tests/golden/store/make_store
+	@scripts/python_test.sh $(B)
+
 layers:
 	@scripts/layers.sh
 
@@ -191,6 +213,8 @@ lint:
 
 # ---------------------------------------------------------------- installing
 BINDIR = $(DESTDIR)$(PREFIX)/bin
+LIBDIR = $(DESTDIR)$(PREFIX)/lib
+INCLUDEDIR = $(DESTDIR)$(PREFIX)/include
 MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/refrain
 UNITDIR = $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
@@ -198,14 +222,18 @@ UNITS = $(wildcard conf/*.service)
 
 .PHONY: install uninstall clean
 install: all
-	install -d $(BINDIR) $(MANDIR) $(DOCDIR) $(UNITDIR)
+	install -d $(BINDIR) $(LIBDIR) $(INCLUDEDIR) $(MANDIR) $(DOCDIR) $(UNITDIR)
 	install -m 755 $(BIN) $(BINDIR)
+	install -m 644 $(SO).$(SO_VERSION) $(LIBDIR)
+	ln -sf $(notdir $(SO)).$(SO_VERSION) $(LIBDIR)/$(notdir $(SO))
+	install -m 644 store/abi.h $(INCLUDEDIR)/refrain_store.h
 	for p in $(PROGRAMS); do $(B)/bin/$$p --man > $(MANDIR)/$$p.1 && chmod 644 $(MANDIR)/$$p.1 || exit 1; done
 	install -m 644 conf/refrain.conf README.md LICENSE docs/*.md $(DOCDIR)
 	for u in $(UNITS); do sed 's|@BINDIR@|$(PREFIX)/bin|g' $$u > $(UNITDIR)/$${u##*/} && chmod 644 $(UNITDIR)/$${u##*/} || exit 1; done
 
 uninstall:
 	rm -f $(PROGRAMS:%=$(BINDIR)/%) $(PROGRAMS:%=$(MANDIR)/%.1) $(UNITS:conf/%=$(UNITDIR)/%)
+	rm -f $(LIBDIR)/$(notdir $(SO)) $(LIBDIR)/$(notdir $(SO)).$(SO_VERSION) $(INCLUDEDIR)/refrain_store.h
 	rm -rf $(DOCDIR)
 
 clean:

@@ -172,21 +172,37 @@ bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_va
     return rc == MDB_SUCCESS || env_err(e, rc, "cannot look up a record", &s->env);
 }
 
-static bool decode_one(struct store_seat *seat, struct span record, uint32_t n_frames,
-                       uint32_t n_mels, float *out, struct err *e)
+/* Where a batch goes: one of the two, (n, n_frames, n_mels). */
+struct batch_out {
+    uint32_t n_frames, n_mels;
+    float *db;
+    uint8_t *levels;
+    float scale, offset; /* of the levels */
+};
+
+static bool decode_one(struct store_seat *seat, struct span record, const struct batch_out *out,
+                       size_t i, struct err *e)
 {
     struct record_info info;
+    size_t n_values = (size_t)out->n_frames * out->n_mels;
     if (!record_parse(record, &info, e))
         return false;
-    if (info.n_frames != n_frames || info.n_mels != n_mels)
+    if (info.n_frames != out->n_frames || info.n_mels != out->n_mels)
         return err_set(e, ERR_PERM, "record has %u frames of %u mels, asked for %u of %u",
-                       info.n_frames, info.n_mels, n_frames, n_mels);
-    return record_verify(record, e) &&
-           record_decode(seat->decoder, record, out, (size_t)n_frames * n_mels, e);
+                       info.n_frames, info.n_mels, out->n_frames, out->n_mels);
+    if (!record_verify(record, e))
+        return false;
+    if (out->db)
+        return record_decode(seat->decoder, record, out->db + i * n_values, n_values, e);
+    if (info.scale != out->scale || info.offset != out->offset)
+        return err_set(e, ERR_PERM, "its dB are level * %g + %g, asked for %g and %g",
+                       (double)info.scale, (double)info.offset, (double)out->scale,
+                       (double)out->offset);
+    return record_decode_levels(seat->decoder, record, out->levels + i * n_values, n_values, e);
 }
 
-bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t n_frames,
-                      uint32_t n_mels, float *out, struct err *e)
+static bool read_batch(struct store *s, const uint64_t *keys, size_t n, const struct batch_out *out,
+                       struct err *e)
 {
     struct store_seat *seat;
     if (n == 0)
@@ -200,14 +216,28 @@ bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t 
     if (ok)
         store_ask_for_pages(s, seat, n);
     for (size_t i = 0; i < n && ok; i++) {
-        ok = decode_one(seat, value_span(seat->values[i]), n_frames, n_mels,
-                        out + i * n_frames * n_mels, e);
+        ok = decode_one(seat, value_span(seat->values[i]), out, i, e);
         if (!ok)
             err_wrap(e, "row %" PRIu64 ", clip %u, view %u", store_key_row(keys[i]),
                      store_key_clip(keys[i]), store_key_view(keys[i]));
     }
     store_leave(s, seat);
     return ok;
+}
+
+bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t n_frames,
+                      uint32_t n_mels, float *out, struct err *e)
+{
+    struct batch_out batch = {.n_frames = n_frames, .n_mels = n_mels, .db = out};
+    return read_batch(s, keys, n, &batch, e);
+}
+
+bool store_read_levels(struct store *s, const uint64_t *keys, size_t n, uint32_t n_frames,
+                       uint32_t n_mels, float scale, float offset, uint8_t *out, struct err *e)
+{
+    struct batch_out batch = {
+        .n_frames = n_frames, .n_mels = n_mels, .levels = out, .scale = scale, .offset = offset};
+    return read_batch(s, keys, n, &batch, e);
 }
 
 bool store_stat(struct store *s, struct store_stat *out, struct err *e)

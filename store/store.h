@@ -125,6 +125,12 @@ void store_snapshot_release(struct store_snapshot *snap);
 MUST_CHECK bool store_read_batch(struct store *s, const uint64_t *keys, size_t n, uint32_t n_frames,
                                  uint32_t n_mels, float *out, struct err *e);
 
+/* The same as 8-bit levels, a quarter of the memory: dB = level * scale + offset. Records of
+ * another dtype or another grid than the given one are ERR_PERM. */
+MUST_CHECK bool store_read_levels(struct store *s, const uint64_t *keys, size_t n,
+                                  uint32_t n_frames, uint32_t n_mels, float scale, float offset,
+                                  uint8_t *out, struct err *e);
+
 /* Asks the kernel for the pages of these records ahead of the reads; never fails, never waits. */
 void store_prefetch(struct store *s, const uint64_t *keys, size_t n);
 

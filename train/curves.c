@@ -170,7 +170,7 @@ static bool put_line(struct buf *out, const struct frame *f, const struct histor
 static bool put_names(struct buf *out, const struct frame *f, const struct history *h,
                       struct err *e)
 {
-    size_t order[ARRAY_LEN(lines)], n = 0;
+    size_t order[ARRAY_LEN(lines)] = {0}, n = 0;
     double values[ARRAY_LEN(lines)];
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         values[i] = (double)NAN;

@@ -114,7 +114,7 @@ static dnnl_memory_desc_t md_vector(int32_t length)
 static dnnl_memory_desc_t md_weight(const struct net *n, int32_t param, bool any)
 {
     const struct param *p = &n->params.items[param];
-    dnnl_dim_t dims[4];
+    dnnl_dim_t dims[4] = {0};
     for (uint32_t i = 0; i < p->n_dims; i++)
         dims[i] = p->dims[i];
     dnnl_format_tag_t plain = p->n_dims == 4 ? dnnl_oihw : dnnl_ab;

@@ -87,7 +87,7 @@ static struct report measure(uint64_t n_clips, uint32_t n_frames, uint32_t n_mel
     char dir[256];
     struct err e = {0};
     struct report r = {0};
-    struct synth_params sp = {1, 0, n_clips, n_frames, n_mels, 2, RECORD_U8, SPEC};
+    struct synth_params sp = {1, 0, n_clips, n_frames, n_mels, 2, RECORD_U8, SPEC, SYNTH_SOUND};
     synth_dir(dir);
     if (!synth_store(dir, &sp, &e)) {
         fprintf(stderr, "%s\n", e.msg);

@@ -7,6 +7,7 @@
 #define REFRAIN_SYNTH_H
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "store/store.h"
@@ -17,11 +18,19 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What is wrong with a store on purpose. */
+enum synth_fault {
+    SYNTH_SOUND,
+    SYNTH_ALIKE, /* every view of every song is the same picture */
+    SYNTH_NAN,   /* the last value of every view is NaN; needs RECORD_F32 */
+};
+
 struct synth_params {
     uint64_t seed, first_row, n_tracks;
     uint32_t n_frames, n_mels, n_views; /* views with the original; 1: no positives */
     enum record_dtype dtype;
     uint64_t spec_hash;
+    enum synth_fault fault;
 };
 
 enum { SYNTH_NOTES = 12, SYNTH_OVERTONES = 4 };
@@ -63,6 +72,22 @@ static inline void synth_picture(const struct synth_params *p, uint64_t row, uin
         out[i] = fmaxf(out[i] - top, -80.0f);
 }
 
+/* The encoder refuses NaN, so it is put into the record: the payload's byte planes are differences
+ * to the frame before, and the last value has none behind it. The checksum is made good again. */
+static inline void synth_put_nan(struct buf *record, float last)
+{
+    const float nan_value = NAN;
+    uint8_t from[4], to[4];
+    memcpy(from, &last, 4);
+    memcpy(to, &nan_value, 4);
+    size_t payload_bytes = record->len - RECORD_HEADER_BYTES;
+    uint8_t *payload = record->data + RECORD_HEADER_BYTES;
+    for (size_t plane = 0; plane < 4; plane++)
+        payload[(plane + 1) * payload_bytes / 4 - 1] += (uint8_t)(to[plane] - from[plane]);
+    uint64_t sum = hash64(payload, payload_bytes, hash64(record->data, RECORD_HEADER_BYTES - 8, 0));
+    memcpy(record->data + RECORD_HEADER_BYTES - 8, &sum, 8);
+}
+
 /* Two rows are one work: works of row r is r / 2 in the groups file of synth_groups. */
 static inline bool synth_store(const char *dir, const struct synth_params *p, struct err *e)
 {
@@ -75,7 +100,8 @@ static inline bool synth_store(const char *dir, const struct synth_params *p, st
     struct store_writer *w = NULL;
     if (!store_writer_open(dir, &recipe, &wp, &w, e))
         return false;
-    struct record_encoder *enc = record_encoder_new(p->dtype, 1);
+    int level = p->fault == SYNTH_NAN ? RECORD_LEVEL_NONE : 1;
+    struct record_encoder *enc = record_encoder_new(p->dtype, level);
     size_t count = (size_t)p->n_frames * p->n_mels;
     float *picture = mem_alloc(count, sizeof *picture);
     struct buf bytes[16];
@@ -92,8 +118,11 @@ static inline bool synth_store(const char *dir, const struct synth_params *p, st
                                        .n_mels = p->n_mels,
                                        .spec_hash = p->spec_hash,
                                        .source_id = row};
-            synth_picture(p, row, v, picture);
+            bool alike = p->fault == SYNTH_ALIKE;
+            synth_picture(p, alike ? 0 : row, alike ? 0 : v, picture);
             ok = record_encode(enc, picture, 80.0, &meta, &bytes[v], e);
+            if (ok && p->fault == SYNTH_NAN)
+                synth_put_nan(&bytes[v], picture[count - 1]);
             views[v] = (struct store_view){store_key(row, 0, v), buf_span(&bytes[v]), ""};
         }
         struct store_track track = {row, id, row, views, p->n_views};

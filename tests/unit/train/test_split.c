@@ -194,7 +194,7 @@ int main(void)
 {
     struct err e = {0};
     synth_dir(dir);
-    struct synth_params p = {1, 0, TRACKS, 16, 16, 3, RECORD_U8, 1};
+    struct synth_params p = {1, 0, TRACKS, 16, 16, 3, RECORD_U8, 1, SYNTH_SOUND};
     if (!synth_store(dir, &p, &e) || !store_open(dir, &store, &e) ||
         !store_snapshot_init(store, &snap, &e)) {
         printf("Bail out! %s\n", e.msg);

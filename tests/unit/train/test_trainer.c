@@ -6,6 +6,10 @@
 #include "tests/unit/train/synth.h"
 #include "train/trainer.h"
 
+#include <glob.h>
+#include <signal.h>
+#include <sys/resource.h>
+
 enum { FRAMES = 48, MELS = 32, SPEC = 0x5eed, TRACKS = 60 };
 
 static char dir[256];
@@ -201,7 +205,7 @@ static void test_learns(void)
     struct train_result r;
     struct err e = {0};
     struct small_store s;
-    struct synth_params sp = {1, 0, 160, FRAMES, MELS, 3, RECORD_U8, SPEC};
+    struct synth_params sp = {1, 0, 160, FRAMES, MELS, 3, RECORD_U8, SPEC, SYNTH_SOUND};
     enter(&s, &sp);
     struct train_params p = params("learns");
     p.epochs = 12;
@@ -218,7 +222,7 @@ static void test_learns(void)
 static void test_too_few_tracks(void)
 {
     struct small_store s;
-    struct synth_params sp = {1, 0, 9, FRAMES, MELS, 2, RECORD_U8, SPEC};
+    struct synth_params sp = {1, 0, 9, FRAMES, MELS, 2, RECORD_U8, SPEC, SYNTH_SOUND};
     enter(&s, &sp);
     struct train_params p = params("small");
     check_refused(&p, "fewer than a batch of 8");
@@ -228,7 +232,7 @@ static void test_too_few_tracks(void)
 static void test_no_positives(void)
 {
     struct small_store s;
-    struct synth_params sp = {1, 0, 40, FRAMES, MELS, 1, RECORD_U8, SPEC};
+    struct synth_params sp = {1, 0, 40, FRAMES, MELS, 1, RECORD_U8, SPEC, SYNTH_SOUND};
     enter(&s, &sp);
     struct train_params p = params("single");
     check_refused(&p, "augment.positives");
@@ -271,27 +275,93 @@ static void test_groups(void)
     CHECK_OK(train_run(&p, &r, &e), &e);
     /* works of two tracks are never cut */
     CHECK(r.n_train_groups + r.n_validation_groups < r.n_train_tracks + r.n_validation_tracks);
+    p.name = "no-groups";
     p.groups_path = "/nonexistent/truth.csv";
     check_refused(&p, "/nonexistent/truth.csv");
 }
 
-static void test_collapse_is_noticed(void)
+/* Loss near the margin alone is no collapse: untrained vectors differ. */
+static void test_no_collapse(void)
 {
     struct train_result r;
     struct err e = {0};
-    struct train_params p = params("collapsed");
+    struct train_params p = params("sound");
     p.learning_rate = 1e-12;
     p.epochs = 1;
     p.margin = 4.0;
     CHECK_OK(train_run(&p, &r, &e), &e);
-    CHECK(!r.collapsed); /* untrained vectors differ */
+    CHECK(!r.collapsed);
+}
+
+/* All songs sound the same, so all vectors are one point and the loss is the margin. */
+static void test_collapse_is_noticed(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct small_store s;
+    struct synth_params sp = {1, 0, 40, FRAMES, MELS, 2, RECORD_U8, SPEC, SYNTH_ALIKE};
+    enter(&s, &sp);
+    struct train_params p = params("collapsed");
+    p.epochs = 1;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK(r.collapsed);
+    CHECK_NEAR(r.best_val_loss, p.margin, 0.01);
+    leave(&s);
+}
+
+/* A tensor with a NaN under a good checksum: the sentence says where and how to look. */
+static void test_nan_in_the_store(void)
+{
+    struct small_store s;
+    struct synth_params sp = {1, 0, 40, FRAMES, MELS, 2, RECORD_F32, SPEC, SYNTH_NAN};
+    enter(&s, &sp);
+    struct train_params p = params("nan");
+    check_refused(&p, "not a finite number");
+    leave(&s);
+}
+
+/* The disk takes no more in the checkpoint after epoch 2: what epoch 1 left stays, nothing is left
+ * behind, and resuming later gives the model of an undisturbed run. */
+static void test_full_disk_keeps_checkpoint(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct rlimit limit, before;
+    struct train_params p = params("disk"), whole = params("disk-whole");
+    p.epochs = 1;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    struct train_params copy = params("disk-copy");
+    copy.epochs = 1;
+    CHECK_OK(train_run(&copy, &r, &e), &e);
+    CHECK(same_files("disk", "disk-copy", "best.safetensors"));
+
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    limit = (struct rlimit){256 << 10, before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    p.epochs = 2;
+    p.resume = true;
+    CHECK(!train_run(&p, &r, &e));
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    signal(SIGXFSZ, handler);
+    CHECK_U64(e.kind, ERR_FATAL);
+    CHECK(strstr(e.msg, "safetensors") != NULL && strstr(e.msg, "not written") != NULL);
+    CHECK(same_files("disk", "disk-copy", "best.safetensors"));
+    char path[PATH_BYTES];
+    glob_t found;
+    snprintf(path, sizeof path, "%s/models/disk/*.safetensors.*", dir);
+    CHECK(glob(path, 0, NULL, &found) == GLOB_NOMATCH);
+
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK_OK(train_run(&whole, &r, &e), &e);
+    CHECK(same_files("disk", "disk-whole", "best.safetensors"));
 }
 
 int main(void)
 {
     struct err e = {0};
     synth_dir(dir);
-    struct synth_params sp = {1, 0, TRACKS, FRAMES, MELS, 3, RECORD_U8, SPEC};
+    struct synth_params sp = {1, 0, TRACKS, FRAMES, MELS, 3, RECORD_U8, SPEC, SYNTH_SOUND};
     if (!synth_store(dir, &sp, &e)) {
         printf("Bail out! %s\n", e.msg);
         return 1;
@@ -302,7 +372,10 @@ int main(void)
     RUN(test_jitter_resumes);
     RUN(test_learns);
     RUN(test_groups);
+    RUN(test_no_collapse);
     RUN(test_collapse_is_noticed);
+    RUN(test_nan_in_the_store);
+    RUN(test_full_disk_keeps_checkpoint);
     RUN(test_too_few_tracks);
     RUN(test_no_positives);
     RUN(test_no_store);

@@ -20,7 +20,7 @@
 static struct {
     const char *name, *groups;
     uint64_t epochs, batch, threads;
-    bool resume, json;
+    bool resume, replace, json;
 } options = {.name = "default"};
 
 /* ---------------------------------------------------------------- train */
@@ -98,6 +98,7 @@ static bool run_train(const struct args *args, struct err *e)
         .all_negatives = s->train.negatives == SETTING_NEGATIVES_BATCH,
         .jitter = s->train.jitter,
         .resume = options.resume,
+        .replace = options.replace,
         .checkpoint_ns = CHECKPOINT_NS,
         .stop = program_stop_requested,
     };
@@ -231,6 +232,7 @@ static const struct option train_options[] = {
     {"batch", 'b', OPTION_U64, &options.batch, "N", "instead of train.batch"},
     {"threads", 't', OPTION_U64, &options.threads, "N", "instead of train.threads"},
     {"resume", 'r', OPTION_FLAG, &options.resume, NULL, "go on from last.safetensors"},
+    {"replace", 0, OPTION_FLAG, &options.replace, NULL, "give up the model of this name"},
     {"json", 'j', OPTION_FLAG, &options.json, NULL, "the result as one line of JSON"},
 };
 
@@ -244,12 +246,14 @@ static const struct option eval_options[] = {
 
 static const struct command commands[] = {
     {.name = "train",
-     .synopsis = "DIR [--name NAME] [--groups FILE] [--epochs N] [--resume] [--json]",
-     .help = "Trains a network on the store of DIR by triplet loss.\n"
-             "An original clip is to lie nearer to its augmented copy than to another song. Tracks "
-             "(or works) that validate are never trained on. Writes best.safetensors, "
-             "last.safetensors, metrics.csv and curves.svg to DIR/models/NAME. SIGTERM writes a "
-             "checkpoint and exits; --resume goes on from it, bit for bit.",
+     .synopsis = "DIR [--name NAME] [--groups FILE] [--epochs N] [--resume | --replace] [--json]",
+     .help =
+         "Trains a network on the store of DIR by triplet loss.\n"
+         "An original clip is to lie nearer to its augmented copy than to another song. Tracks "
+         "(or works) that validate are never trained on. Writes best.safetensors, "
+         "last.safetensors, metrics.csv and curves.svg to DIR/models/NAME. SIGTERM writes a "
+         "checkpoint and exits; --resume goes on from it, bit for bit. A model that is there is "
+         "never overwritten unless --replace is given.",
      .examples = "refrain train data                        # by the configuration\n"
                  "refrain train data --groups truth.csv     # hold out whole works\n"
                  "refrain train data --resume --epochs 40   # go on\n",

@@ -72,12 +72,34 @@ static bool check_name(const char *name, struct err *e)
     return true;
 }
 
+/* Hours of training are not overwritten because a --name was forgotten. */
+static bool check_place(const struct trainer *t, struct err *e)
+{
+    static const char *const files[] = {"best.safetensors", "last.safetensors"};
+    const struct train_params *p = t->params;
+    if (p->resume && p->replace)
+        return err_set(e, ERR_USAGE, "--resume and --replace exclude each other");
+    if (p->resume || p->replace)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char path[PATH_BYTES];
+        if (!path_join(path, t->model_dir, files[i], e))
+            return false;
+        if (file_exists(path))
+            return err_set(e, ERR_USAGE,
+                           "%s is there already: go on from it with --resume, train another with "
+                           "--name NAME, or give it up with --replace",
+                           path);
+    }
+    return true;
+}
+
 static bool open_model_dir(struct trainer *t, struct err *e)
 {
     char models[PATH_BYTES];
     return check_name(t->params->name, e) && path_join(models, t->params->dir, "models", e) &&
            file_make_dir(models, e) && path_join(t->model_dir, models, t->params->name, e) &&
-           file_make_dir(t->model_dir, e);
+           file_make_dir(t->model_dir, e) && check_place(t, e);
 }
 
 static bool check_split(const struct trainer *t, struct err *e)

@@ -20,11 +20,12 @@ struct train_params {
     uint32_t threads; /* 0: one a core */
     uint64_t epochs, batch, steps_per_epoch /* 0: all clips */, patience /* 0: never */;
     double learning_rate, weight_decay, margin, validation_share, dropout;
-    bool all_negatives; /* gradient from every negative of the batch: triplet_loss_all */
-    bool jitter;        /* train/jitter.h */
-    bool resume;
-    uint64_t checkpoint_ns;        /* last.safetensors at the latest after this time */
-    bool (*stop)(void);            /* asked after every step; NULL: never */
+    bool all_negatives;     /* gradient from every negative of the batch: triplet_loss_all */
+    bool jitter;            /* train/jitter.h */
+    bool resume;            /* go on from last.safetensors */
+    bool replace;           /* a model of this name may be there: the new one takes its place */
+    uint64_t checkpoint_ns; /* last.safetensors at the latest after this time */
+    bool (*stop)(void);     /* asked after every step; NULL: never */
     const struct backend *backend; /* NULL: backend_dnn */
 };
 

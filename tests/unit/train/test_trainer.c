@@ -357,6 +357,26 @@ static void test_full_disk_keeps_checkpoint(void)
     CHECK(same_files("disk", "disk-whole", "best.safetensors"));
 }
 
+/* A model that is there is not lost to a forgotten --name. */
+static void test_a_model_is_not_replaced_silently(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params p = params("kept"), same = params("kept-same"), other = params("kept");
+    p.epochs = same.epochs = other.epochs = 1;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK_OK(train_run(&same, &r, &e), &e);
+    other.seed = 2;
+    check_refused(&other, "--resume");
+    check_refused(&other, "--replace");
+    CHECK(same_files("kept", "kept-same", "best.safetensors"));
+    other.replace = true;
+    CHECK_OK(train_run(&other, &r, &e), &e);
+    CHECK(!same_files("kept", "kept-same", "best.safetensors"));
+    other.resume = true; /* both: which one is meant cannot be known */
+    check_refused(&other, "--resume");
+}
+
 int main(void)
 {
     struct err e = {0};
@@ -376,6 +396,7 @@ int main(void)
     RUN(test_collapse_is_noticed);
     RUN(test_nan_in_the_store);
     RUN(test_full_disk_keeps_checkpoint);
+    RUN(test_a_model_is_not_replaced_silently);
     RUN(test_too_few_tracks);
     RUN(test_no_positives);
     RUN(test_no_store);

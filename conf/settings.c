@@ -103,6 +103,8 @@ static const struct conf_key keys[] = {
     {"store.commit_ms", CONF_U64, AT(store.commit_ms), "5000", 10, 600000, "ms",
      "a commit at the latest after this time", NULL},
 
+    {"train.model", CONF_ENUM, AT(train.model), "cnn", 0, 0, "",
+     "the network: cnn is small and quick, resnet18 is torchvision's", "cnn|resnet18"},
     {"train.threads", CONF_U64, AT(train.threads), "0", 0, 256, "threads",
      "0: one a core; the same number gives the same bits", NULL},
     {"train.epochs", CONF_U64, AT(train.epochs), "10", 1, 10000, "",

@@ -9,6 +9,7 @@
 #include "base/conf.h"
 
 enum clip_policy_setting { SETTING_CLIP_RANDOM, SETTING_CLIP_START, SETTING_CLIP_MIDDLE };
+enum train_model_setting { SETTING_MODEL_CNN, SETTING_MODEL_RESNET18 };
 enum train_negatives_setting { SETTING_NEGATIVES_DRAWN, SETTING_NEGATIVES_BATCH };
 enum store_dtype_setting { SETTING_DTYPE_U8, SETTING_DTYPE_U12, SETTING_DTYPE_F32 };
 
@@ -55,6 +56,7 @@ struct settings {
     struct {
         uint64_t threads, epochs, batch, steps_per_epoch, patience;
         double learning_rate, weight_decay, margin, dropout, validation_share;
+        int model;     /* enum train_model_setting */
         int negatives; /* enum train_negatives_setting */
         bool jitter;
     } train;

@@ -83,6 +83,7 @@ static bool run_train(const struct args *args, struct err *e)
     struct train_params p = {
         .dir = dataset.dir,
         .name = options.name,
+        .model = s->train.model == SETTING_MODEL_RESNET18 ? "resnet18" : "cnn",
         .groups_path = options.groups,
         .seed = s->seed,
         .threads = (uint32_t)(options.threads != 0 ? options.threads : s->train.threads),

@@ -167,6 +167,29 @@ static void add_param(struct safetensors *st, const char *prefix, const struct p
     safetensors_add(st, name, "F32", dims, p->n_dims, values + p->offset);
 }
 
+/* "layer1.0.bn1.running_mean" to "layer1.0.bn1.num_batches_tracked"; false for what is no running
+ * mean. PyTorch's batch norms have this counter; ours hang it on the running mean. */
+static bool counter_name(const struct param *p, char out[SAFETENSORS_NAME_BYTES])
+{
+    static const char mean[] = "running_mean";
+    size_t len = strlen(p->name), tail = sizeof mean - 1;
+    if (len <= tail || strcmp(p->name + len - tail, mean) != 0)
+        return false;
+    snprintf(out, SAFETENSORS_NAME_BYTES, "%.*snum_batches_tracked", (int)(len - tail), p->name);
+    return true;
+}
+
+static void add_network(struct safetensors *st, const struct params *params)
+{
+    char name[SAFETENSORS_NAME_BYTES];
+    for (size_t i = 0; i < params->n; i++) {
+        const struct param *p = &params->items[i];
+        add_param(st, "", p, params->value);
+        if (counter_name(p, name))
+            safetensors_add(st, name, "I64", NULL, 0, &p->n_batches);
+    }
+}
+
 bool checkpoint_write(const struct checkpoint *c, const char *path, struct err *e)
 {
     struct safetensors st;
@@ -174,8 +197,7 @@ bool checkpoint_write(const struct checkpoint *c, const char *path, struct err *
     safetensors_add_note(&st, "format", "%s", FORMAT);
     safetensors_add_note(&st, "program", "refrain %s", REFRAIN_VERSION);
     add_fields(&st, recipe_fields, ARRAY_LEN(recipe_fields), c->recipe);
-    for (size_t i = 0; i < c->params->n; i++)
-        add_param(&st, "", &c->params->items[i], c->params->value);
+    add_network(&st, c->params);
     uint64_t mels = c->norm->n_mels;
     safetensors_add(&st, "input.mean", "F32", &mels, 1, c->norm->mean_db);
     safetensors_add(&st, "input.std", "F32", &mels, 1, c->norm->std_db);
@@ -265,6 +287,23 @@ static bool read_param(const struct safetensors *st, const char *prefix, const s
     return read_floats(st, name, dims, p->n_dims, values + p->offset, e);
 }
 
+static bool read_network(const struct safetensors *st, struct params *params, struct err *e)
+{
+    char name[SAFETENSORS_NAME_BYTES];
+    for (size_t i = 0; i < params->n; i++) {
+        struct param *p = &params->items[i];
+        if (!read_param(st, "", p, params->value, e))
+            return false;
+        if (!counter_name(p, name))
+            continue;
+        const struct safetensor *t = safetensors_find(st, name);
+        if (t == NULL || strcmp(t->dtype, "I64") != 0 || t->n_dims != 0)
+            return err_set(e, ERR_PERM, "tensor %s is missing or not one I64", name);
+        memcpy(&p->n_batches, t->bytes, sizeof p->n_batches);
+    }
+    return true;
+}
+
 static bool read_norm(const struct safetensors *st, uint32_t n_mels, struct norm *norm,
                       struct err *e)
 {
@@ -320,9 +359,8 @@ bool checkpoint_read(const struct checkpoint_file *f, const struct checkpoint *i
                        RECORD_MELS_MAX);
     if (!read_norm(st, (uint32_t)n_mels, into->norm, e))
         return err_wrap(e, "%s", f->path);
-    for (size_t i = 0; i < into->params->n; i++)
-        if (!read_param(st, "", &into->params->items[i], into->params->value, e))
-            return err_wrap(e, "%s", f->path);
+    if (!read_network(st, into->params, e))
+        return err_wrap(e, "%s", f->path);
     if (into->position != NULL && !read_training(st, into, e))
         return err_wrap(e, "%s", f->path);
     return true;

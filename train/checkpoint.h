@@ -1,9 +1,10 @@
 /*
- * A model on disk: one safetensors file with the network's tensors under PyTorch's names,
- * `input.mean` and `input.std` (dB, one a mel band), and in __metadata__ all that decides what the
- * numbers mean. A checkpoint to go on from (last.safetensors) also holds Adam's moments
- * (adam.m.NAME, adam.v.NAME), `history` (one row an epoch) and the counters; best.safetensors is
- * the model alone. Written atomically: after a crash the old file or the new one is there.
+ * A model on disk: one safetensors file with the network's tensors under PyTorch's names
+ * (num_batches_tracked among them, so that its load_state_dict finds all), `input.mean` and
+ * `input.std` (dB, one a mel band), and in __metadata__ all that decides what the numbers mean. A
+ * checkpoint to go on from (last.safetensors) also holds Adam's moments (adam.m.NAME, adam.v.NAME),
+ * `history` (one row an epoch) and the counters; best.safetensors is the model alone. Written
+ * atomically: after a crash the old file or the new one is there.
  */
 #ifndef REFRAIN_CHECKPOINT_H
 #define REFRAIN_CHECKPOINT_H

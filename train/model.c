@@ -24,36 +24,27 @@ static const char *join(char out[NET_NAME_BYTES], const char *block, const char 
     return out;
 }
 
-static int32_t residual_block(struct net *n, const char *name, int32_t x)
+/* ResNet's basic block: two convolutions beside the identity, or beside a 1x1 convolution where the
+ * shape changes. */
+static int32_t residual_block(struct net *n, const char *name, int32_t x, int32_t stride,
+                              int32_t channels)
 {
     char full[NET_NAME_BYTES];
-    int32_t channels = net_shape(n, x).c;
-    int32_t y = conv_3x3(n, join(full, name, "conv1"), x, 1, channels);
+    int32_t y = conv_3x3(n, join(full, name, "conv1"), x, stride, channels), beside = x;
     y = net_bn(n, join(full, name, "bn1"), y, true);
     y = conv_3x3(n, join(full, name, "conv2"), y, 1, channels);
     y = net_bn(n, join(full, name, "bn2"), y, false);
-    return net_add_relu(n, y, x);
+    if (stride != 1 || net_shape(n, x).c != channels) {
+        struct window w = {{1, 1}, {stride, stride}, {0, 0}};
+        beside = net_conv(n, join(full, name, "downsample.0"), x, &w, channels);
+        beside = net_bn(n, join(full, name, "downsample.1"), beside, false);
+    }
+    return net_add_relu(n, y, beside);
 }
 
-static int32_t stage(struct net *n, const char *name, int32_t x, int32_t channels)
+/* Pooled features to the embedding. */
+static int32_t head(struct net *n, const struct model_spec *spec, int32_t x)
 {
-    char full[NET_NAME_BYTES];
-    x = conv_3x3(n, join(full, name, "down.conv"), x, 2, channels);
-    x = net_bn(n, join(full, name, "down.bn"), x, true);
-    return residual_block(n, join(full, name, "0"), x);
-}
-
-static int32_t build_cnn(struct net *n, const struct model_spec *spec, int32_t n_pictures)
-{
-    struct window stem = {{7, 5}, {4, 2}, {3, 2}};
-    int32_t x = net_input(n, (struct shape){n_pictures, spec->n_frames, spec->n_mels, 1});
-    x = net_conv(n, "conv1", x, &stem, 16);
-    x = net_bn(n, "bn1", x, true);
-    x = stage(n, "layer1", x, 32);
-    x = stage(n, "layer2", x, 64);
-    x = stage(n, "layer3", x, 128);
-    struct window all_bands = {{1, net_shape(n, x).w}, {1, 1}, {0, 0}};
-    x = net_bn(n, "bands.bn", net_conv(n, "bands.conv", x, &all_bands, 128), true);
     x = net_global_average(n, x);
     if (spec->dropout > 0.0)
         x = net_dropout(n, x, spec->dropout);
@@ -61,14 +52,65 @@ static int32_t build_cnn(struct net *n, const struct model_spec *spec, int32_t n
     return net_l2norm(n, x);
 }
 
+static int32_t stage(struct net *n, const char *name, int32_t x, int32_t channels)
+{
+    char full[NET_NAME_BYTES];
+    x = conv_3x3(n, join(full, name, "down.conv"), x, 2, channels);
+    x = net_bn(n, join(full, name, "down.bn"), x, true);
+    return residual_block(n, join(full, name, "0"), x, 1, channels);
+}
+
+static int32_t build_cnn(struct net *n, const struct model_spec *spec, int32_t x)
+{
+    struct window stem = {{7, 5}, {4, 2}, {3, 2}};
+    x = net_conv(n, "conv1", x, &stem, 16);
+    x = net_bn(n, "bn1", x, true);
+    x = stage(n, "layer1", x, 32);
+    x = stage(n, "layer2", x, 64);
+    x = stage(n, "layer3", x, 128);
+    struct window all_bands = {{1, net_shape(n, x).w}, {1, 1}, {0, 0}};
+    x = net_bn(n, "bands.bn", net_conv(n, "bands.conv", x, &all_bands, 128), true);
+    return head(n, spec, x);
+}
+
+static int32_t build_resnet18(struct net *n, const struct model_spec *spec, int32_t x)
+{
+    static const struct {
+        const char *blocks[2];
+        int32_t stride, channels;
+    } layers[] = {{{"layer1.0", "layer1.1"}, 1, 64},
+                  {{"layer2.0", "layer2.1"}, 2, 128},
+                  {{"layer3.0", "layer3.1"}, 2, 256},
+                  {{"layer4.0", "layer4.1"}, 2, 512}};
+    struct window stem = {{7, 7}, {2, 2}, {3, 3}}, pool = {{3, 3}, {2, 2}, {1, 1}};
+    x = net_conv(n, "conv1", x, &stem, 64);
+    x = net_bn(n, "bn1", x, true);
+    x = net_maxpool(n, x, &pool);
+    for (size_t i = 0; i < ARRAY_LEN(layers); i++) {
+        x = residual_block(n, layers[i].blocks[0], x, layers[i].stride, layers[i].channels);
+        x = residual_block(n, layers[i].blocks[1], x, 1, layers[i].channels);
+    }
+    return head(n, spec, x);
+}
+
+static const struct {
+    const char *name;
+    int32_t (*build)(struct net *n, const struct model_spec *spec, int32_t x);
+} models[] = {{"cnn", build_cnn}, {"resnet18", build_resnet18}};
+
 bool model_build(struct net *n, const struct model_spec *spec, int32_t n_pictures, struct err *e)
 {
-    if (strcmp(spec->name, "cnn") != 0)
-        return err_set(e, ERR_USAGE, "there is no model \"%s\": known is cnn", spec->name);
     if (spec->n_frames < MODEL_SIDE_MIN || spec->n_mels < MODEL_SIDE_MIN)
         return err_set(e, ERR_USAGE, "pictures of %d frames by %d mels are too small: %d needed",
                        spec->n_frames, spec->n_mels, MODEL_SIDE_MIN);
-    return net_finish(n, build_cnn(n, spec, n_pictures), false, e);
+    for (size_t i = 0; i < ARRAY_LEN(models); i++) {
+        if (strcmp(spec->name, models[i].name) != 0)
+            continue;
+        int32_t x = net_input(n, (struct shape){n_pictures, spec->n_frames, spec->n_mels, 1});
+        return net_finish(n, models[i].build(n, spec, x), false, e);
+    }
+    return err_set(e, ERR_USAGE, "there is no model \"%s\": known are cnn and resnet18",
+                   spec->name);
 }
 
 static bool ends_with(const char *text, const char *end)

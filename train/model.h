@@ -11,8 +11,15 @@
  *                               only their average
  *     global average, dropout, linear -> 128, l2norm
  *
- * A residual block is conv 3x3, bn, relu, conv 3x3, bn, added to its input, relu: the unit of
- * ResNet-18, with its names (layer1.0.conv1.weight, ...), so that the same tape carries it.
+ * `resnet18` is torchvision's (He et al. 2016, https://arxiv.org/abs/1512.03385), tensor for tensor
+ * and name for name, with one input channel and EMBEDDING_DIM outputs, which are L2-normalised:
+ *
+ *     conv1  7x7, stride 2 -> 64, bn1, relu, max pooling 3x3, stride 2
+ *     layer1 two residual blocks at 64; layer2, 3, 4: two at 128, 256, 512, the first with stride 2
+ *     global average, dropout, fc, l2norm
+ *
+ * A residual block is conv 3x3, bn, relu, conv 3x3, bn, added to its input (where the shape
+ * changes: to a 1x1 convolution and bn of it), relu.
  */
 #ifndef REFRAIN_MODEL_H
 #define REFRAIN_MODEL_H
@@ -22,7 +29,7 @@
 enum { EMBEDDING_DIM = 128, MODEL_SIDE_MIN = 8 };
 
 struct model_spec {
-    char name[NET_NAME_BYTES]; /* "cnn" */
+    char name[NET_NAME_BYTES]; /* "cnn", "resnet18" */
     int32_t n_frames, n_mels;
     double dropout;
 };

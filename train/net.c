@@ -368,6 +368,7 @@ void bn_update_running(struct net *n, const struct op *op, const double *mean, c
         running_var[c] =
             (float)((1.0 - BN_MOMENTUM) * (double)running_var[c] + BN_MOMENTUM * unbiased * var[c]);
     }
+    n->params.items[op->par[2]].n_batches++;
 }
 
 double dropout_factor(const struct net *n, size_t op_i, uint64_t element_i)

@@ -48,7 +48,8 @@ struct param {
     int32_t dims[4];
     size_t offset; /* floats into value; for trainable ones into grad too */
     size_t count;
-    bool trainable; /* false: a buffer (running statistics) */
+    bool trainable;    /* false: a buffer (running statistics) */
+    int64_t n_batches; /* of a running mean: training batches seen (num_batches_tracked) */
 };
 
 /* All parameters in one allocation, trainable ones first, gradients in a second one. */

@@ -150,8 +150,7 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
     const struct train_params *p = t->params;
     uint64_t n_clips = t->split.train.n_clips;
     t->recipe = (struct recipe){
-        .model = {.name = "cnn",
-                  .n_frames = (int32_t)t->snap.n_frames,
+        .model = {.n_frames = (int32_t)t->snap.n_frames,
                   .n_mels = (int32_t)t->snap.n_mels,
                   .dropout = p->dropout},
         .spec_hash = t->snap.spec_hash,
@@ -171,6 +170,7 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
         .n_train_clips = n_clips,
         .n_validation_clips = t->split.validation.n_clips,
     };
+    snprintf(t->recipe.model.name, sizeof t->recipe.model.name, "%s", p->model);
     if (p->groups_path != NULL)
         snprintf(t->recipe.groups_path, sizeof t->recipe.groups_path, "%s", p->groups_path);
 }

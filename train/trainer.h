@@ -15,6 +15,7 @@
 struct train_params {
     const char *dir;         /* the data set */
     const char *name;        /* of the model: letters, digits, '-', '_', '.' */
+    const char *model;       /* "cnn", "resnet18" */
     const char *groups_path; /* NULL: split by track */
     uint64_t seed;
     uint32_t threads; /* 0: one a core */

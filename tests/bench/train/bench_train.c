@@ -68,6 +68,7 @@ static struct train_params params(const char *dir)
 {
     return (struct train_params){.dir = dir,
                                  .name = "bench",
+                                 .model = "cnn",
                                  .seed = 1,
                                  .epochs = 1,
                                  .batch = 32,

@@ -19,6 +19,7 @@ static struct train_params params(const char *name)
     return (struct train_params){
         .dir = dir,
         .name = name,
+        .model = "cnn",
         .seed = 1,
         .threads = 1,
         .epochs = 2,

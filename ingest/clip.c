@@ -87,8 +87,9 @@ bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct c
 {
     size_t from = clip_frame_at(start_ms, pcm->rate_hz);
     size_t to = clip_frame_at((uint64_t)start_ms + ms, pcm->rate_hz);
-    size_t have_to = size_min(to, pcm->n_frames);
-    size_t n_have = have_to > from ? have_to - from : 0;
+    assert(from >= pcm->first_frame);
+    size_t skip = from - (size_t)pcm->first_frame;
+    size_t n_have = skip < pcm->n_frames ? size_min(to - from, pcm->n_frames - skip) : 0;
     size_t n_samples = to - from;
     if (n_samples - n_have > clip_frame_at(FILL_MAX_MS, pcm->rate_hz))
         return err_set(e, ERR_PERM, "%zu of the %zu frames from %" PRIu32 " ms on are there",
@@ -97,7 +98,7 @@ bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct c
         out->samples = mem_resize(out->samples, n_samples, sizeof *out->samples);
         out->cap_samples = n_samples;
     }
-    mix_mono(pcm->samples + from * pcm->n_channels, n_have, pcm->n_channels, out->samples);
+    mix_mono(pcm->samples + skip * pcm->n_channels, n_have, pcm->n_channels, out->samples);
     memset(out->samples + n_have, 0, (n_samples - n_have) * sizeof *out->samples);
     out->n_samples = n_samples;
     out->rate_hz = pcm->rate_hz;
@@ -123,15 +124,31 @@ static float peak_of(const float *samples, size_t n)
     return peak;
 }
 
-bool clip_cut(const struct pcm *pcm, const struct clip_params *params, uint64_t track_key,
-              uint32_t clip_i, struct clip *out, enum clip_verdict *verdict, struct err *e)
+bool clip_choose(const struct clip_params *params, uint64_t n_frames, uint32_t rate_hz,
+                 uint64_t track_key, uint32_t clip_i, uint32_t *start_ms,
+                 enum clip_verdict *verdict, struct err *e)
 {
-    uint64_t len_ms = clip_length_ms(pcm->n_frames, pcm->rate_hz);
+    uint64_t len_ms = clip_length_ms(n_frames, rate_hz);
     *verdict = CLIP_TOO_SHORT;
     if (len_ms < params->ms)
         return err_set(e, ERR_PERM, "%" PRIu64 " ms of audio, a clip needs %" PRIu32, len_ms,
                        params->ms);
-    uint32_t start_ms = clip_start_ms(params, len_ms, track_key, clip_i);
+    *start_ms = clip_start_ms(params, len_ms, track_key, clip_i);
+    *verdict = CLIP_OK;
+    return true;
+}
+
+void clip_frames(const struct clip_params *params, uint32_t start_ms, uint64_t n_frames,
+                 uint32_t rate_hz, uint64_t *from, uint64_t *to)
+{
+    *from = u64_min(clip_frame_at(start_ms, rate_hz), n_frames);
+    *to = u64_min(clip_frame_at((uint64_t)start_ms + params->ms, rate_hz), n_frames);
+}
+
+bool clip_take(const struct pcm *pcm, const struct clip_params *params, uint32_t start_ms,
+               struct clip *out, enum clip_verdict *verdict, struct err *e)
+{
+    *verdict = CLIP_TOO_SHORT;
     if (!clip_cut_at(pcm, start_ms, params->ms, out, e))
         return false;
     float steps = peak_of(out->samples, out->n_samples) * 32768.0f;
@@ -147,4 +164,13 @@ bool clip_cut(const struct pcm *pcm, const struct clip_params *params, uint64_t 
                        20.0 * log10(CLIP_SILENT_STEPS / 32768.0));
     *verdict = CLIP_OK;
     return true;
+}
+
+bool clip_cut(const struct pcm *pcm, const struct clip_params *params, uint64_t track_key,
+              uint32_t clip_i, struct clip *out, enum clip_verdict *verdict, struct err *e)
+{
+    uint32_t start_ms;
+    return clip_choose(params, pcm->n_frames, pcm->rate_hz, track_key, clip_i, &start_ms, verdict,
+                       e) &&
+           clip_take(pcm, params, start_ms, out, verdict, e);
 }

@@ -48,12 +48,28 @@ size_t clip_frame_at(uint64_t ms, uint32_t rate_hz);
 uint32_t clip_start_ms(const struct clip_params *params, uint64_t len_ms, uint64_t track_key,
                        uint32_t clip_i);
 
-/* Cuts [start_ms, start_ms + ms) to mono, zero-filling at most 2 ms; more missing is ERR_PERM. */
+/* Cuts [start_ms, start_ms + ms) to mono, zero-filling at most 2 ms; more missing is ERR_PERM. pcm
+ * may be a window that holds the clip. */
 MUST_CHECK bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct clip *out,
                             struct err *e);
 
-/* Both. False only for a verdict other than OK: *verdict says which, e the sentence. track_key
- * is hash64 of the track id. */
+/* The three steps of a clip. False only for a verdict other than OK: *verdict says which, e the
+ * sentence. First, where it begins, from the length alone: TOO_SHORT. track_key is hash64 of the
+ * track id. */
+MUST_CHECK bool clip_choose(const struct clip_params *params, uint64_t n_frames, uint32_t rate_hz,
+                            uint64_t track_key, uint32_t clip_i, uint32_t *start_ms,
+                            enum clip_verdict *verdict, struct err *e);
+
+/* Second, which frames of the file it needs: [*from, *to) is not empty unless params->ms is 0. */
+void clip_frames(const struct clip_params *params, uint32_t start_ms, uint64_t n_frames,
+                 uint32_t rate_hz, uint64_t *from, uint64_t *to);
+
+/* Third, cutting it out of at least these frames: SILENT. */
+MUST_CHECK bool clip_take(const struct pcm *pcm, const struct clip_params *params,
+                          uint32_t start_ms, struct clip *out, enum clip_verdict *verdict,
+                          struct err *e);
+
+/* First and third, of a file decoded whole. */
 MUST_CHECK bool clip_cut(const struct pcm *pcm, const struct clip_params *params,
                          uint64_t track_key, uint32_t clip_i, struct clip *out,
                          enum clip_verdict *verdict, struct err *e);

@@ -27,6 +27,67 @@ bool mpeg_header_parse(const uint8_t bytes[4], struct mpeg_header *out)
     out->n_channels = bytes[3] >> 6 == 3 ? 1 : 2;
     out->n_samples = full_rate ? 1152 : 576;
     out->frame_bytes = out->n_samples / 8 * bits_per_s / out->rate_hz + padding;
+    out->has_crc = (bytes[1] & 1) == 0;
+    return true;
+}
+
+/* Bits from the most significant one on; what lies behind the end reads as zero. */
+struct bits {
+    struct span in;
+    size_t at;
+};
+
+static uint32_t bits_take(struct bits *b, unsigned n)
+{
+    uint32_t v = 0;
+    for (; n > 0; n--, b->at++) {
+        size_t i = b->at / 8;
+        uint32_t byte = i < b->in.len ? ((const uint8_t *)b->in.ptr)[i] : 0;
+        v = v << 1 | (byte >> (7 - b->at % 8) & 1);
+    }
+    return v;
+}
+
+uint32_t mpeg_reservoir_bytes(const struct mpeg_header *h)
+{
+    return h->n_samples == 1152 ? 511 : 255;
+}
+
+/* 59 bits a granule and channel (MPEG-1), 63 (half rates). */
+static bool parse_granule(struct bits *b, bool full_rate, uint32_t *main_bits)
+{
+    enum { BIG_VALUES_MAX = 288, GAIN_BITS = 8, WINDOW_BITS = 22 };
+    *main_bits += bits_take(b, 12);
+    uint32_t n_big_values = bits_take(b, 9);
+    b->at += GAIN_BITS + (full_rate ? 4u : 9u); /* global_gain, scalefac_compress */
+    bool is_switched = bits_take(b, 1) == 1;
+    bool is_valid = !is_switched || bits_take(b, 2) != 0;
+    b->at += is_switched ? WINDOW_BITS - 2 : WINDOW_BITS;
+    b->at += full_rate ? 3 : 2; /* preflag, scalefac_scale, count1table_select */
+    return is_valid && n_big_values <= BIG_VALUES_MAX;
+}
+
+bool mpeg_side_parse(struct span frame, const struct mpeg_header *h, struct mpeg_side *out)
+{
+    bool full_rate = h->n_samples == 1152;
+    size_t head_bytes = MPEG_HEADER_BYTES + (h->has_crc ? 2 : 0);
+    size_t side_bytes = full_rate ? (h->n_channels == 1 ? 17 : 32) : (h->n_channels == 1 ? 9 : 17);
+    if (frame.len < head_bytes + side_bytes)
+        return false;
+    struct bits b = {{(const uint8_t *)frame.ptr + head_bytes, side_bytes}, 0};
+    *out = (struct mpeg_side){.main_bytes = (uint32_t)(frame.len - head_bytes - side_bytes)};
+    if (full_rate) {
+        out->begin_bytes = bits_take(&b, 9);
+        b.at += h->n_channels == 1 ? 5 + 4 : 3 + 8; /* private bits, scfsi */
+    } else {
+        out->begin_bytes = bits_take(&b, 8);
+        b.at += h->n_channels == 1 ? 1 : 2;
+    }
+    unsigned n_granules = (full_rate ? 2 : 1) * h->n_channels;
+    for (unsigned i = 0; i < n_granules; i++)
+        if (!parse_granule(&b, full_rate, &out->main_bits))
+            return false;
+    assert(b.at == 8 * side_bytes);
     return true;
 }
 
@@ -57,7 +118,7 @@ size_t mpeg_id3_bytes(struct span file)
 
 static bool frame_at(struct span file, size_t at, struct mpeg_header *out)
 {
-    return at <= file.len && file.len - at >= 4 &&
+    return at <= file.len && file.len - at >= MPEG_HEADER_BYTES &&
            mpeg_header_parse((const uint8_t *)file.ptr + at, out);
 }
 

@@ -7,16 +7,34 @@
 
 #include "base/base.h"
 
+enum { MPEG_HEADER_BYTES = 4 };
+
 /* One frame as its four header bytes say it. */
 struct mpeg_header {
     uint32_t rate_hz;
     uint32_t n_channels;
     uint32_t n_samples;   /* per channel: 1152, or 576 at half rates and below */
     uint32_t frame_bytes; /* header included */
+    bool has_crc;         /* two bytes behind the header */
 };
 
 /* False when these four bytes begin no layer III frame of known size. */
 bool mpeg_header_parse(const uint8_t bytes[4], struct mpeg_header *out);
+
+/* How a frame's main data (scale factors and Huffman codes) lies: ISO/IEC 11172-3 section 2.4.1.7.
+ */
+struct mpeg_side {
+    uint32_t main_bytes;  /* that the frame holds, its own or a later one's */
+    uint32_t begin_bytes; /* before these its own begins: main_data_begin */
+    uint32_t main_bits;   /* that its own takes: the sum of part2_3_length */
+};
+
+/* The side information of a whole frame. False when it has values that no encoder may write and
+ * libavcodec refuses: more than 288 big values, a switched window of type 0. */
+bool mpeg_side_parse(struct span frame, const struct mpeg_header *h, struct mpeg_side *out);
+
+/* The largest begin_bytes: 511, or 255 at half rates and below. */
+uint32_t mpeg_reservoir_bytes(const struct mpeg_header *h);
 
 /* Bytes of the ID3v2 tags that `file` begins with; may be more than it has. */
 size_t mpeg_id3_bytes(struct span file);

@@ -13,7 +13,7 @@ struct extract_worker {
     struct spool *spool;
     pthread_mutex_t *large_mu;
     struct buf file;
-    struct pcm pcm;
+    struct decoder *decoder;
     struct clip clip;
     float *resampled; /* cap_resampled */
     size_t cap_resampled;
@@ -58,6 +58,7 @@ struct extract_worker *extract_worker_new(const struct extract_plan *plan, struc
     w->spool = spool;
     w->large_mu = large_mu;
     buf_init(&w->file, plan->limits.max_bytes);
+    w->decoder = decoder_new();
     w->view = mem_alloc_aligned(plan->n_samples, sizeof *w->view);
     w->db = mem_alloc_aligned(plan->n_frames * plan->spec.n_mels, sizeof *w->db);
     w->logmel = logmel_new(plan->logmel);
@@ -78,7 +79,7 @@ void extract_worker_free(struct extract_worker *w)
     mem_free(w->view);
     mem_free(w->resampled);
     clip_release(&w->clip);
-    pcm_release(&w->pcm);
+    decoder_free(w->decoder);
     buf_release(&w->file);
     mem_free(w);
 }
@@ -123,13 +124,27 @@ static bool read_file(struct extract_worker *w, struct extract_job *job)
     return true;
 }
 
-static bool cut_clip(struct extract_worker *w, struct extract_job *job, uint64_t track_key,
-                     uint64_t *mark_ns)
+/* The window is chosen from the length, so that no more than it needs is decoded. */
+static bool cut_clip(struct extract_worker *w, struct extract_job *job,
+                     const struct decode_info *info, uint64_t track_key, uint64_t *mark_ns)
 {
-    enum clip_verdict verdict;
-    bool ok = clip_cut(&w->pcm, &w->plan->clip, track_key, 0, &w->clip, &verdict, &job->why);
+    const struct clip_params *params = &w->plan->clip;
+    const struct pcm *pcm = NULL;
+    enum decode_verdict decoded;
+    enum clip_verdict cut;
+    uint64_t from, to;
+    uint32_t start_ms;
+    if (!clip_choose(params, info->n_frames, info->rate_hz, track_key, 0, &start_ms, &cut,
+                     &job->why))
+        return bad(job, clip_verdict_name(cut));
+    clip_frames(params, start_ms, info->n_frames, info->rate_hz, &from, &to);
+    bool ok = decoder_read(w->decoder, from, to, &pcm, &decoded, &job->why);
+    charge(job, STEP_DECODE, mark_ns);
+    if (!ok)
+        return bad(job, decode_verdict_name(decoded));
+    ok = clip_take(pcm, params, start_ms, &w->clip, &cut, &job->why);
     charge(job, STEP_CLIP, mark_ns);
-    return ok || bad(job, clip_verdict_name(verdict));
+    return ok || bad(job, clip_verdict_name(cut));
 }
 
 /* A preview that needs more memory than every worker may have is decoded by one worker at a time,
@@ -138,15 +153,16 @@ static bool decode_large(struct extract_worker *w, struct extract_job *job, uint
                          uint64_t *mark_ns)
 {
     struct decode_limits limits = w->plan->limits;
+    struct decode_info info;
     enum decode_verdict verdict;
     limits.max_pcm_bytes = w->plan->large_pcm_bytes;
     job->why = (struct err){0};
     pthread_mutex_lock(w->large_mu);
-    pcm_release(&w->pcm);
-    bool ok = decode_audio(buf_span(&w->file), &limits, &w->pcm, &verdict, &job->why);
+    decoder_reset(w->decoder);
+    bool ok = decoder_open(w->decoder, buf_span(&w->file), &limits, &info, &verdict, &job->why);
     charge(job, STEP_DECODE, mark_ns);
-    ok = ok ? cut_clip(w, job, track_key, mark_ns) : bad(job, decode_verdict_name(verdict));
-    pcm_release(&w->pcm);
+    ok = ok ? cut_clip(w, job, &info, track_key, mark_ns) : bad(job, decode_verdict_name(verdict));
+    decoder_reset(w->decoder);
     pthread_mutex_unlock(w->large_mu);
     return ok;
 }
@@ -154,11 +170,13 @@ static bool decode_large(struct extract_worker *w, struct extract_job *job, uint
 static bool decode_and_cut(struct extract_worker *w, struct extract_job *job, uint64_t track_key,
                            uint64_t *mark_ns)
 {
+    struct decode_info info;
     enum decode_verdict verdict;
-    bool ok = decode_audio(buf_span(&w->file), &w->plan->limits, &w->pcm, &verdict, &job->why);
+    bool ok =
+        decoder_open(w->decoder, buf_span(&w->file), &w->plan->limits, &info, &verdict, &job->why);
     charge(job, STEP_DECODE, mark_ns);
     if (ok)
-        return cut_clip(w, job, track_key, mark_ns);
+        return cut_clip(w, job, &info, track_key, mark_ns);
     if (verdict == DECODE_TOO_LONG)
         return decode_large(w, job, track_key, mark_ns);
     return bad(job, decode_verdict_name(verdict));

@@ -4,6 +4,7 @@
 #
 #     tests/make_audio.sh DIR             all formats, 12 s each, NAME and NAME.s16
 #     tests/make_audio.sh DIR mp3 N [S]   N different MP3 previews of S (30) seconds: 000.mp3 ...
+#     tests/make_audio.sh DIR mp3kinds    MP3s of all frame shapes and sizes, 3 s each
 set -eu
 dir=$1
 mkdir -p "$dir"
@@ -32,12 +33,31 @@ if [ "${2:-}" = mp3 ]; then
     exit 0
 fi
 
-run -f lavfi -i "$(signal 1 12)" -c:a pcm_f32le "$dir/source.wav"
 make() {
     name=$1
     shift
     run -i "$dir/source.wav" "$@" "$dir/$name"
 }
+
+if [ "${2:-}" = mp3kinds ]; then
+    run -f lavfi -i "$(signal 1 3)" -c:a pcm_f32le "$dir/source.wav"
+    make vbr5.mp3 -c:a libmp3lame -q:a 5
+    make vbr9.mp3 -c:a libmp3lame -q:a 9
+    make abr.mp3 -c:a libmp3lame -abr 1 -b:a 80k
+    make cbr320.mp3 -c:a libmp3lame -b:a 320k
+    make cbr96.mp3 -c:a libmp3lame -b:a 96k
+    make no_info.mp3 -c:a libmp3lame -b:a 128k -write_xing 0
+    make mono32.mp3 -c:a libmp3lame -ac 1 -b:a 32k
+    make mono48k.mp3 -c:a libmp3lame -ac 1 -ar 48000 -b:a 32k
+    make stereo32k.mp3 -c:a libmp3lame -ar 32000 -b:a 40k
+    make lsf24.mp3 -c:a libmp3lame -ac 1 -ar 22050 -b:a 24k
+    make lsf_stereo.mp3 -c:a libmp3lame -ar 24000 -b:a 16k
+    make lsf8.mp3 -c:a libmp3lame -ac 1 -ar 24000 -b:a 8k
+    make mpeg25.mp3 -c:a libmp3lame -ac 1 -ar 8000 -b:a 8k
+    exit 0
+fi
+
+run -f lavfi -i "$(signal 1 12)" -c:a pcm_f32le "$dir/source.wav"
 make cbr96.mp3 -c:a libmp3lame -b:a 96k
 make cbr320.mp3 -c:a libmp3lame -b:a 320k
 make vbr.mp3 -c:a libmp3lame -q:a 5

@@ -145,6 +145,13 @@ static void test_kernels_equal_plain(void)
         filter_restore_u8(planes, s.n_frames, s.n_mels, grid, fast);
         filter_restore_u8_plain(planes, s.n_frames, s.n_mels, grid, plain);
         CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
+        uint8_t *levels = mem_alloc(n, 1);
+        filter_restore_u8_levels(planes, s.n_frames, s.n_mels, levels);
+        size_t differ = 0;
+        for (size_t j = 0; j < n; j++)
+            differ += (float)levels[j] * grid.scale + grid.offset != plain[j];
+        CHECK_U64(differ, 0);
+        mem_free(levels);
         grid = filter_grid_make(80, 4095);
         filter_restore_u12(planes, s.n_frames, s.n_mels, grid, fast);
         filter_restore_u12_plain(planes, s.n_frames, s.n_mels, grid, plain);

@@ -18,7 +18,7 @@
 #define CHECKPOINT_NS (300 * NS_PER_S)
 
 static struct {
-    const char *name, *groups;
+    const char *name, *groups, *weights;
     uint64_t epochs, batch, threads;
     bool resume, replace, json;
 } options = {.name = "default"};
@@ -84,6 +84,7 @@ static bool run_train(const struct args *args, struct err *e)
         .dir = dataset.dir,
         .name = options.name,
         .model = s->train.model == SETTING_MODEL_RESNET18 ? "resnet18" : "cnn",
+        .weights_path = options.weights,
         .groups_path = options.groups,
         .seed = s->seed,
         .threads = (uint32_t)(options.threads != 0 ? options.threads : s->train.threads),
@@ -229,6 +230,8 @@ static const struct option train_options[] = {
     {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: whole works are held out"},
+    {"weights", 'w', OPTION_STR, &options.weights, "FILE",
+     "first weights of a resnet18: safetensors as timm ships it"},
     {"epochs", 'e', OPTION_U64, &options.epochs, "N", "instead of train.epochs"},
     {"batch", 'b', OPTION_U64, &options.batch, "N", "instead of train.batch"},
     {"threads", 't', OPTION_U64, &options.threads, "N", "instead of train.threads"},
@@ -247,7 +250,8 @@ static const struct option eval_options[] = {
 
 static const struct command commands[] = {
     {.name = "train",
-     .synopsis = "DIR [--name NAME] [--groups FILE] [--epochs N] [--resume | --replace] [--json]",
+     .synopsis = "DIR [--name NAME] [--groups FILE] [--weights FILE] [--epochs N] [--resume | "
+                 "--replace] [--json]",
      .help =
          "Trains a network on the store of DIR by triplet loss.\n"
          "An original clip is to lie nearer to its augmented copy than to another song. Tracks "

@@ -45,6 +45,8 @@ static const struct field recipe_fields[] = {
     RECIPE("validation_share", FIELD_F64, validation_share, true),
     RECIPE("all_negatives", FIELD_U64, all_negatives, true),
     RECIPE("jitter", FIELD_U64, jitter, true),
+    RECIPE("weights_path", FIELD_TEXT, weights_path, false),
+    RECIPE("weights_hash", FIELD_HEX, weights_hash, false),
     RECIPE("groups_path", FIELD_TEXT, groups_path, false),
     RECIPE("groups_hash", FIELD_HEX, groups_hash, true),
     RECIPE("n_train_clips", FIELD_U64, n_train_clips, true),

@@ -24,7 +24,9 @@ struct recipe {
     uint64_t seed, batch, steps_per_epoch, threads;
     double learning_rate, weight_decay, margin, validation_share;
     uint64_t all_negatives, jitter; /* 0 or 1 */
-    char groups_path[1024];         /* "" : split by track */
+    char weights_path[1024];        /* "": first weights were drawn */
+    uint64_t weights_hash;
+    char groups_path[1024]; /* "" : split by track */
     uint64_t groups_hash;
     uint64_t n_train_clips, n_validation_clips;
 };

@@ -13,6 +13,7 @@
 #include "train/curves.h"
 #include "train/loader.h"
 #include "train/validation.h"
+#include "train/weights.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -79,6 +80,8 @@ static bool check_place(const struct trainer *t, struct err *e)
     const struct train_params *p = t->params;
     if (p->resume && p->replace)
         return err_set(e, ERR_USAGE, "--resume and --replace exclude each other");
+    if (p->resume && p->weights_path != NULL)
+        return err_set(e, ERR_USAGE, "--weights are for a new run; --resume has its own");
     if (p->resume || p->replace)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -216,6 +219,8 @@ static bool go_on(struct trainer *t, struct err *e)
     if (ok && saved.threads != t->recipe.threads)
         log_warn("resumed with another number of threads: results will differ in the last bits",
                  "then=%" PRIu64 " now=%" PRIu64, saved.threads, t->recipe.threads);
+    memcpy(t->recipe.weights_path, saved.weights_path, sizeof saved.weights_path);
+    t->recipe.weights_hash = saved.weights_hash;
     struct checkpoint into = checkpoint_of(t, true);
     ok = ok && checkpoint_read(&f, &into, e);
     checkpoint_close(&f);
@@ -430,6 +435,25 @@ static bool loop(struct trainer *t, bool *out_stopped, struct err *e)
     return true;
 }
 
+static bool first_weights(struct trainer *t, struct err *e)
+{
+    const char *path = t->params->weights_path;
+    struct weights_report r;
+    model_init(net_params(t->net), t->params->seed);
+    if (path == NULL)
+        return true;
+    if (!weights_load(path, net_params(t->net), &r, e))
+        return false;
+    snprintf(t->recipe.weights_path, sizeof t->recipe.weights_path, "%s", path);
+    t->recipe.weights_hash = r.hash;
+    log_info("weights", "file=\"%s\" loaded=%zu rgb_summed=%d drawn=\"%s\"", path, r.n_loaded,
+             r.summed, r.kept.text);
+    if (r.surplus.n > 0)
+        log_warn("the weights file has tensors that the network has no place for",
+                 "tensors=%zu names=\"%s\"", r.surplus.n, r.surplus.text);
+    return true;
+}
+
 static bool begin(struct trainer *t, struct err *e)
 {
     const struct train_params *p = t->params;
@@ -441,8 +465,8 @@ static bool begin(struct trainer *t, struct err *e)
     if (p->resume)
         return go_on(t, e);
     t->position = (struct position){.best_loss = (double)INFINITY};
-    model_init(net_params(t->net), p->seed);
-    if (!norm_measure(t->store, &t->snap, &t->split.train, p->seed, &t->norm, e))
+    if (!first_weights(t, e) ||
+        !norm_measure(t->store, &t->snap, &t->split.train, p->seed, &t->norm, e))
         return false;
     return end_epoch(t, 0, e); /* row 0: the untrained network */
 }

@@ -13,10 +13,11 @@
 #include <stdio.h>
 
 struct train_params {
-    const char *dir;         /* the data set */
-    const char *name;        /* of the model: letters, digits, '-', '_', '.' */
-    const char *model;       /* "cnn", "resnet18" */
-    const char *groups_path; /* NULL: split by track */
+    const char *dir;          /* the data set */
+    const char *name;         /* of the model: letters, digits, '-', '_', '.' */
+    const char *model;        /* "cnn", "resnet18" */
+    const char *weights_path; /* NULL: drawn; else train/weights.h */
+    const char *groups_path;  /* NULL: split by track */
     uint64_t seed;
     uint32_t threads; /* 0: one a core */
     uint64_t epochs, batch, steps_per_epoch /* 0: all clips */, patience /* 0: never */;

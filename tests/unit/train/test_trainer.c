@@ -378,6 +378,51 @@ static void test_a_model_is_not_replaced_silently(void)
     check_refused(&other, "--resume");
 }
 
+/* Row 0 of metrics.csv is the network before its first step. */
+static double first_loss(const char *name)
+{
+    char path[PATH_BYTES], line[512];
+    double loss = NAN;
+    snprintf(path, sizeof path, "%s/models/%s/metrics.csv", dir, name);
+    FILE *f = fopen(path, "re");
+    CHECK(f != NULL);
+    for (int i = 0; f != NULL && i < 2; i++) /* epoch,step,train_loss (empty),val_loss */
+        CHECK(fgets(line, sizeof line, f) != NULL);
+    CHECK(sscanf(line, "0,0,,%lf", &loss) == 1);
+    if (f != NULL)
+        fclose(f);
+    return loss;
+}
+
+/* A model's own file as first weights: training begins where that model was, also when it is
+ * interrupted and resumed without the file. */
+static void test_weights(void)
+{
+    struct train_result from, r;
+    struct err e = {0};
+    char path[PATH_BYTES];
+    struct train_params p = params("teacher"), q = params("student"), again = params("student-2");
+    CHECK_OK(train_run(&p, &from, &e), &e);
+    snprintf(path, sizeof path, "%s/models/teacher/best.safetensors", dir);
+    q.weights_path = again.weights_path = path;
+    CHECK_OK(train_run(&q, &r, &e), &e);
+    CHECK_NEAR(first_loss("student"), from.best_val_loss, 1e-6);
+    again.stop = stop_soon;
+    stop_after = 2;
+    CHECK_OK(train_run(&again, &r, &e), &e);
+    again.resume = true;
+    check_refused(&again, "--weights");
+    again.weights_path = NULL;
+    again.stop = NULL;
+    CHECK_OK(train_run(&again, &r, &e), &e);
+    CHECK(same_files("student", "student-2", "best.safetensors"));
+    struct train_params other = params("other-network");
+    other.model = "resnet18";
+    other.batch = 2;
+    other.weights_path = path;
+    check_refused(&other, "another network");
+}
+
 int main(void)
 {
     struct err e = {0};
@@ -398,6 +443,7 @@ int main(void)
     RUN(test_nan_in_the_store);
     RUN(test_full_disk_keeps_checkpoint);
     RUN(test_a_model_is_not_replaced_silently);
+    RUN(test_weights);
     RUN(test_too_few_tracks);
     RUN(test_no_positives);
     RUN(test_no_store);

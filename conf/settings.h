@@ -9,6 +9,13 @@
 #include "base/conf.h"
 
 enum clip_policy_setting { SETTING_CLIP_RANDOM, SETTING_CLIP_START, SETTING_CLIP_MIDDLE };
+enum feature_preset_setting {
+    SETTING_PRESET_LIBROSA_0_10,
+    SETTING_PRESET_LIBROSA_0_8,
+    SETTING_PRESET_TORCHAUDIO,
+    SETTING_PRESET_KALDI_AST,
+    SETTING_PRESET_WHISPER
+};
 enum train_model_setting { SETTING_MODEL_CNN, SETTING_MODEL_RESNET18 };
 enum train_negatives_setting { SETTING_NEGATIVES_DRAWN, SETTING_NEGATIVES_BATCH };
 enum store_dtype_setting { SETTING_DTYPE_U8, SETTING_DTYPE_U12, SETTING_DTYPE_F32 };
@@ -39,6 +46,7 @@ struct settings {
         uint64_t ms;
     } clip;
     struct {
+        int preset; /* enum feature_preset_setting */
         uint64_t rate_hz, n_fft, hop, n_mels;
         double f_min_hz, f_max_hz, top_db;
     } features;
@@ -56,7 +64,14 @@ struct settings {
     struct {
         uint64_t threads, epochs, batch, steps_per_epoch, patience;
         double learning_rate, weight_decay, margin, dropout, validation_share;
-        int model;     /* enum train_model_setting */
+        int model;     /* enum feature_preset_setting {
+    SETTING_PRESET_LIBROSA_0_10,
+    SETTING_PRESET_LIBROSA_0_8,
+    SETTING_PRESET_TORCHAUDIO,
+    SETTING_PRESET_KALDI_AST,
+    SETTING_PRESET_WHISPER
+};
+enum train_model_setting */
         int negatives; /* enum train_negatives_setting */
         bool jitter;
     } train;

@@ -65,7 +65,8 @@ LANE_BODY void relative_body(float *values, size_t n_blocks, float ref, float fl
 LANE_VERSIONS(relative, (float *values, size_t n_blocks, float ref, float floor_db),
               (values, n_blocks, ref, floor_db))
 
-float db_from_power(float *values, size_t n, double top_db, enum simd simd)
+/* Absolute levels in place; returns the largest. */
+static float levels_from_power(float *values, size_t n, enum simd simd)
 {
     size_t n_blocks = n / LANES, n_rest = n % LANES;
     float tail[LANES] = {0}, largest[LANES];
@@ -75,14 +76,74 @@ float db_from_power(float *values, size_t n, double top_db, enum simd simd)
     LANE_CALL(simd, levels, (values, n_blocks, largest));
     if (n_rest > 0) /* zeros beside the rest are at the floor and change no maximum */
         LANE_CALL(simd, levels, (tail, 1, largest));
-    float ref = largest[0];
+    memcpy(values + n_blocks * LANES, tail, n_rest * sizeof *tail);
+    float most = largest[0];
     for (size_t l = 1; l < LANES; l++)
-        ref = largest[l] > ref ? largest[l] : ref;
-    float floor_db = (float)-top_db; /* the maximum is 0 after ref is subtracted */
+        most = largest[l] > most ? largest[l] : most;
+    return most;
+}
+
+static void relative_to(float *values, size_t n, float ref, float floor_db, enum simd simd)
+{
+    size_t n_blocks = n / LANES, n_rest = n % LANES;
+    float tail[LANES] = {0};
+    memcpy(tail, values + n_blocks * LANES, n_rest * sizeof *tail);
     LANE_CALL(simd, relative, (values, n_blocks, ref, floor_db));
     LANE_CALL(simd, relative, (tail, 1, ref, floor_db));
     memcpy(values + n_blocks * LANES, tail, n_rest * sizeof *tail);
+}
+
+float db_from_power(float *values, size_t n, double top_db, enum simd simd)
+{
+    float ref = levels_from_power(values, n, simd);
+    relative_to(values, n, ref, (float)-top_db, simd); /* the maximum is 0 less ref */
     return ref;
+}
+
+void db_absolute_from_power(float *values, size_t n, double top_db, enum simd simd)
+{
+    float most = levels_from_power(values, n, simd);
+    if (top_db > 0)
+        relative_to(values, n, 0, most - (float)top_db, simd);
+}
+
+LANE_BODY void logs_body(float *values, size_t n_blocks, float least, double per_log10)
+{
+    for (size_t i = 0; i < n_blocks; i++, values += LANES) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
+            values[l] = values[l] > least ? values[l] : least;
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
+            values[l] = (float)(log10_of(values[l]) * per_log10);
+    }
+}
+LANE_VERSIONS(logs, (float *values, size_t n_blocks, float least, double per_log10),
+              (values, n_blocks, least, per_log10))
+
+static void logs_from_power(float *values, size_t n, float least, double per_log10, enum simd simd)
+{
+    size_t n_blocks = n / LANES, n_rest = n % LANES;
+    float tail[LANES] = {0};
+    memcpy(tail, values + n_blocks * LANES, n_rest * sizeof *tail);
+    LANE_CALL(simd, logs, (values, n_blocks, least, per_log10));
+    LANE_CALL(simd, logs, (tail, 1, least, per_log10));
+    memcpy(values + n_blocks * LANES, tail, n_rest * sizeof *tail);
+}
+
+void db_ln_from_power(float *values, size_t n, enum simd simd)
+{
+    logs_from_power(values, n, 0x1p-23F, 2.30258509299404568402, simd);
+}
+
+void db_whisper_from_power(float *values, size_t n, enum simd simd)
+{
+    logs_from_power(values, n, POWER_MIN, 1, simd);
+    float most = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        most = values[i] > most ? values[i] : most;
+    for (size_t i = 0; i < n; i++)
+        values[i] = ((values[i] > most - 8 ? values[i] : most - 8) + 4) / 4;
 }
 
 float db_log10(float x)

@@ -12,6 +12,15 @@
  * Returns the level of the largest, 10 log10(max(1e-10, largest)). */
 float db_from_power(float *values, size_t n, double top_db, enum simd simd);
 
+/* The same with ref=1: absolute levels, none further than top_db below the largest; 0: no floor. */
+void db_absolute_from_power(float *values, size_t n, double top_db, enum simd simd);
+
+/* ln(max(2^-23, value)), as Kaldi's fbank. */
+void db_ln_from_power(float *values, size_t n, enum simd simd);
+
+/* L = log10(max(1e-10, value)); (max(L, largest L - 8) + 4) / 4, as Whisper. */
+void db_whisper_from_power(float *values, size_t n, enum simd simd);
+
 /* log10 of one positive normal number, as the loop computes it. */
 float db_log10(float x);
 

@@ -1,6 +1,5 @@
 #include "features/logmel.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "features/db.h"
 #include "features/logmel_plan.h"
@@ -24,45 +23,19 @@ struct logmel {
     struct lane_f32 *mel;   /* (n_mels), eight frames */
 };
 
-static double f_max_hz_of(const struct feature_spec *spec)
-{
-    return spec->f_max_hz > 0 ? spec->f_max_hz : spec->rate_hz / 2.0;
-}
-
-void feature_spec_text(const struct feature_spec *spec, char out[SPEC_TEXT_BYTES])
-{
-    int n = snprintf(out, SPEC_TEXT_BYTES,
-                     "librosa-0.10 pcm=s16 mono=mean resampler=soxr-hq rate=%u n_fft=%u hop=%u "
-                     "window=hann-periodic pad=zeros-centred power=2 mel=slaney norm=slaney "
-                     "n_mels=%u f_min=%.9g f_max=%.9g ref=max amin=1e-10 top_db=%.9g",
-                     spec->rate_hz, spec->n_fft, spec->hop, spec->n_mels, spec->f_min_hz,
-                     f_max_hz_of(spec), spec->top_db);
-    assert(n > 0 && n < SPEC_TEXT_BYTES);
-}
-
-uint64_t feature_spec_hash(const struct feature_spec *spec)
-{
-    char text[SPEC_TEXT_BYTES];
-    feature_spec_text(spec, text);
-    return hash64(text, strlen(text), 0);
-}
-
-size_t feature_n_frames(const struct feature_spec *spec, size_t n_samples)
-{
-    return 1 + n_samples / spec->hop;
-}
-
 bool logmel_plan_new_simd(const struct feature_spec *spec, enum simd simd, struct logmel_plan **out,
                           struct err *e)
 {
-    if (!(spec->top_db > 0))
-        return err_set(e, ERR_USAGE, "top_db is %g dB, it must be above 0", spec->top_db);
+    if (!feature_spec_check(spec, e))
+        return false;
     struct logmel_plan *p = mem_zalloc(1, sizeof *p);
     p->spec = *spec;
     p->simd = simd;
-    if (!stft_plan_init(&p->stft, spec->n_fft, spec->hop, simd, e) ||
-        !mel_bank_init(&p->bank, spec->rate_hz, spec->n_fft, spec->n_mels, spec->f_min_hz,
-                       f_max_hz_of(spec), e)) {
+    const struct stft_form form = {spec->n_fft, spec->hop,    spec->win,
+                                   spec->pad,   spec->window, spec->frame};
+    if (!stft_plan_init_as(&p->stft, &form, simd, e) ||
+        !mel_bank_init_as(&p->bank, spec->rate_hz, spec->n_fft, spec->n_mels, spec->f_min_hz,
+                          feature_f_max_hz(spec), spec->mel, spec->norm, e)) {
         logmel_plan_free(p);
         return false;
     }
@@ -141,10 +114,16 @@ static bool samples_check(const struct logmel_plan *p, const float *samples, siz
     return true;
 }
 
+/* Frames that the signal has, of those that the picture has. */
+static size_t frames_there(const struct logmel_plan *p, size_t n_samples)
+{
+    return size_min(stft_n_frames(&p->stft, n_samples), feature_n_frames(&p->spec, n_samples));
+}
+
 void logmel_power(struct logmel *m, const float *samples, size_t n_samples, float *out)
 {
     const struct logmel_plan *p = m->plan;
-    size_t n_frames = feature_n_frames(&p->spec, n_samples), n_mels = p->bank.n_bands;
+    size_t n_frames = frames_there(p, n_samples), n_mels = p->bank.n_bands;
     for (size_t frame_i = 0; frame_i < n_frames; frame_i += LANES) {
         stft_power(&m->stft, samples, n_samples, frame_i, m->power);
         mel_apply(&p->bank, p->simd, m->power, m->mel);
@@ -156,14 +135,49 @@ void logmel_power(struct logmel *m, const float *samples, size_t n_samples, floa
     }
 }
 
+static bool length_check(const struct logmel_plan *p, size_t n_samples, struct err *e)
+{
+    if (p->spec.pad == FEATURE_PAD_REFLECT && n_samples <= p->spec.n_fft / 2)
+        return err_set(e, ERR_PERM, "%zu samples are too few to reflect %u at each end", n_samples,
+                       p->spec.n_fft / 2);
+    if (frames_there(p, n_samples) == 0)
+        return err_set(e, ERR_PERM, "%zu samples are too few for a frame", n_samples);
+    return true;
+}
+
+/* The mean and twice the standard deviation of AudioSet, by which ASTFeatureExtractor normalises.
+ * Frames that fill the picture up are zeros before that. */
+static void ast_normalise(float *values, size_t n_there, size_t n_values)
+{
+    const float mean = -4.2677393F, deviations = 2 * 4.5689974F;
+    for (size_t i = 0; i < n_values; i++)
+        values[i] = ((i < n_there ? values[i] : 0) - mean) / deviations;
+}
+
 bool logmel_compute(struct logmel *m, const float *samples, size_t n_samples, float *out,
                     float *out_ref_db, struct err *e)
 {
     const struct logmel_plan *p = m->plan;
-    if (!samples_check(p, samples, n_samples, e))
+    if (!samples_check(p, samples, n_samples, e) || !length_check(p, n_samples, e))
         return false;
     logmel_power(m, samples, n_samples, out);
     size_t n_values = feature_n_frames(&p->spec, n_samples) * p->bank.n_bands;
-    *out_ref_db = db_from_power(out, n_values, p->spec.top_db, p->simd);
+    size_t n_there = frames_there(p, n_samples) * p->bank.n_bands;
+    *out_ref_db = 0;
+    switch (p->spec.log) {
+    case FEATURE_LOG_DB_MAX:
+        *out_ref_db = db_from_power(out, n_values, p->spec.top_db, p->simd);
+        break;
+    case FEATURE_LOG_DB:
+        db_absolute_from_power(out, n_values, p->spec.top_db, p->simd);
+        break;
+    case FEATURE_LOG_AST:
+        db_ln_from_power(out, n_there, p->simd);
+        ast_normalise(out, n_there, n_values);
+        break;
+    case FEATURE_LOG_WHISPER:
+        db_whisper_from_power(out, n_values, p->simd);
+        break;
+    }
     return true;
 }

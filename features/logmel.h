@@ -1,27 +1,13 @@
 /*
- * Mono samples to a log-mel picture, as librosa 0.11 makes it:
- * power_to_db(melspectrogram(y, sr, n_fft, hop_length, n_mels), ref=np.max, top_db=80).
- * A plan is made once and shared read-only; each thread has its own scratch.
+ * Mono samples to a log-mel picture. By default as librosa 0.11 makes it:
+ * power_to_db(melspectrogram(y, sr, n_fft, hop_length, n_mels), ref=np.max, top_db=80); other
+ * conventions by the spec. A plan is made once and shared read-only; each thread has its own
+ * scratch.
  */
 #ifndef REFRAIN_LOGMEL_H
 #define REFRAIN_LOGMEL_H
 
-#include "base/err.h"
-
-struct feature_spec {
-    uint32_t rate_hz, n_fft, hop, n_mels;
-    double f_min_hz, f_max_hz; /* f_max_hz 0: half the rate */
-    double top_db;
-};
-
-enum { SPEC_TEXT_BYTES = 512 };
-/* Canonical text of all that decides the numbers ("librosa rate=22050 resampler=soxr-hq ... "), and
- * its hash, which every record and model carries. */
-void feature_spec_text(const struct feature_spec *spec, char out[SPEC_TEXT_BYTES]);
-uint64_t feature_spec_hash(const struct feature_spec *spec);
-
-/* 1 + floor(n_samples / hop) */
-size_t feature_n_frames(const struct feature_spec *spec, size_t n_samples);
+#include "features/spec.h"
 
 struct logmel_plan;
 MUST_CHECK bool logmel_plan_new(const struct feature_spec *spec, struct logmel_plan **out,
@@ -32,9 +18,11 @@ struct logmel;                                             /* one thread's scrat
 struct logmel *logmel_new(const struct logmel_plan *plan); /* borrows the plan for life */
 void logmel_free(struct logmel *m);
 
-/* out: (n_frames, n_mels) row-major, time first; dB in [-top_db, 0], maximum exactly 0. *out_ref_db
- * is the level that was subtracted (10 log10 of the clip's largest mel power), so that absolute
- * loudness can be had back. A sample that is not finite or beyond 2^40 is ERR_PERM. */
+/* out: (n_frames, n_mels) row-major, time first, n_frames = feature_n_frames(). By default dB in
+ * [-top_db, 0], maximum exactly 0; *out_ref_db is then the level that was subtracted (10 log10 of
+ * the clip's largest mel power), so that absolute loudness can be had back, and 0 for scales that
+ * subtract none. A sample that is not finite or beyond 2^40 is ERR_PERM, and so is a signal too
+ * short for a frame or for reflection (n_fft / 2 + 1 samples). */
 MUST_CHECK bool logmel_compute(struct logmel *m, const float *samples, size_t n_samples, float *out,
                                float *out_ref_db, struct err *e);
 

@@ -10,9 +10,14 @@
 
 #include "base/err.h"
 #include "features/lanes.h"
+#include "features/spec.h"
 
+/* Slaney's scale. */
 double mel_from_hz(double hz);
 double mel_to_hz(double mel);
+
+/* Any scale; HTK's is 2595 log10(1 + f / 700) = 1127 ln(1 + f / 700). */
+double mel_scale_from_hz(enum feature_mel scale, double hz);
 
 struct mel_band {
     uint32_t first_bin, n_bins; /* n_bins 0: the band lies between two bins and stays silent */
@@ -29,6 +34,10 @@ struct mel_bank {
 /* 0 <= f_min_hz < f_max_hz <= rate_hz / 2, else ERR_USAGE. */
 MUST_CHECK bool mel_bank_init(struct mel_bank *b, uint32_t rate_hz, uint32_t n_fft,
                               uint32_t n_bands, double f_min_hz, double f_max_hz, struct err *e);
+/* The same for other scales and norms. Weights of FEATURE_NORM_NONE are rounded once. */
+MUST_CHECK bool mel_bank_init_as(struct mel_bank *b, uint32_t rate_hz, uint32_t n_fft,
+                                 uint32_t n_bands, double f_min_hz, double f_max_hz,
+                                 enum feature_mel scale, enum feature_norm norm, struct err *e);
 void mel_bank_release(struct mel_bank *b);
 
 /* power: (n_bins) of eight frames; out: (n_bands). Sums in double in order of frequency, rounded

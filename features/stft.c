@@ -8,30 +8,59 @@
 bool stft_plan_init(struct stft_plan *p, uint32_t n_fft, uint32_t hop, enum simd simd,
                     struct err *e)
 {
-    *p = (struct stft_plan){.n_fft = n_fft, .hop = hop, .n_bins = n_fft / 2 + 1};
-    if (hop == 0 || hop > n_fft)
-        return err_set(e, ERR_USAGE, "hop is %u samples, it must be from 1 to n_fft = %u", hop,
-                       n_fft);
-    if (!fft_plan_init(&p->fft, n_fft, simd, e))
-        return false;
+    const struct stft_form form = {.n_fft = n_fft, .hop = hop};
+    *p = (struct stft_plan){0};
+    if (n_fft == 0 || (n_fft & (n_fft - 1)) != 0)
+        return err_set(e, ERR_USAGE, "FFT length %u is not a power of two from %d to %d", n_fft,
+                       FFT_N_MIN, FFT_N_MAX);
+    return stft_plan_init_as(p, &form, simd, e);
+}
+
+static double window_at(enum feature_window window, uint32_t i, uint32_t win)
+{
     /* scipy.signal.get_window("hann", n, fftbins=True), which samples from -pi on. */
     const double pi = 3.14159265358979323846;
+    uint32_t n_steps = window == FEATURE_HANN_SYMMETRIC ? win - 1 : win;
+    return window == FEATURE_RECTANGULAR ? 1
+                                         : 0.5 + 0.5 * elementary_cos(i * (2 * pi / n_steps) - pi);
+}
+
+bool stft_plan_init_as(struct stft_plan *p, const struct stft_form *form, enum simd simd,
+                       struct err *e)
+{
+    uint32_t n_fft = form->n_fft, win = form->win > 0 ? form->win : n_fft;
+    *p = (struct stft_plan){
+        .form = *form, .n_fft = n_fft, .hop = form->hop, .n_bins = n_fft / 2 + 1, .simd = simd};
+    p->form.win = win;
+    if (form->hop == 0 || form->hop > n_fft)
+        return err_set(e, ERR_USAGE, "hop is %u samples, it must be from 1 to n_fft = %u",
+                       form->hop, n_fft);
+    if (win > n_fft || win < 2 || (win < n_fft && form->pad != FEATURE_PAD_NONE))
+        return err_set(e, ERR_USAGE, "a window of %u samples does not fit n_fft = %u", win, n_fft);
+    bool is_power = (n_fft & (n_fft - 1)) == 0;
+    p->is_plain = is_power && win == n_fft && form->frame == FEATURE_FRAME_PLAIN;
+    if (p->is_plain ? !fft_plan_init(&p->fft, n_fft, simd, e)
+                    : !dft_plan_init(&p->dft, n_fft, simd, e))
+        return false;
     p->window = mem_alloc_aligned(n_fft, sizeof *p->window);
     for (uint32_t i = 0; i < n_fft; i++)
-        p->window[i] = 0.5 + 0.5 * elementary_cos(i * (2 * pi / n_fft) - pi);
+        p->window[i] = i < win ? window_at(form->window, i, win) : 0;
     return true;
 }
 
 void stft_plan_release(struct stft_plan *p)
 {
     fft_plan_release(&p->fft);
+    dft_plan_release(&p->dft);
     mem_free(p->window);
     *p = (struct stft_plan){0};
 }
 
 size_t stft_n_frames(const struct stft_plan *p, size_t n_samples)
 {
-    return 1 + n_samples / p->hop;
+    if (p->form.pad != FEATURE_PAD_NONE)
+        return 1 + n_samples / p->hop;
+    return n_samples < p->form.win ? 0 : 1 + (n_samples - p->form.win) / p->hop;
 }
 
 static size_t span_samples(const struct stft_plan *p)
@@ -43,22 +72,42 @@ void stft_init(struct stft *s, const struct stft_plan *plan)
 {
     s->plan = plan;
     s->work = mem_alloc_aligned(plan->n_fft / 2, sizeof *s->work);
+    s->more = plan->is_plain ? NULL : mem_alloc_aligned(plan->n_fft / 2, sizeof *s->more);
+    s->bins = plan->is_plain ? NULL : mem_alloc_aligned(plan->n_bins, sizeof *s->bins);
     s->span = mem_alloc_aligned(span_samples(plan), sizeof *s->span);
 }
 
 void stft_release(struct stft *s)
 {
     mem_free(s->work);
+    mem_free(s->more);
+    mem_free(s->bins);
     mem_free(s->span);
     *s = (struct stft){0};
 }
 
+/* Mirrors what lies over an end, as far as the padding goes; what is further out stays zero. */
+static void reflect(const struct stft_plan *p, const float *samples, size_t n_samples, size_t from,
+                    float *span)
+{
+    size_t need = span_samples(p), pad = p->n_fft / 2;
+    assert(n_samples > pad);
+    for (size_t i = 0; i < need; i++) {
+        size_t at = from + i; /* padded: sample 0 is at pad */
+        if (at < pad)
+            span[i] = samples[pad - at];
+        else if (at - pad >= n_samples && at - pad < n_samples + pad)
+            span[i] = samples[2 * (n_samples - 1) - (at - pad)];
+    }
+}
+
 /* Padded samples [frame_i hop, ...) of eight frames: lent from the signal where it has them all,
- * else copied with zeros around. */
+ * else copied with what stands around it. */
 static const float *span_of(struct stft *s, const float *samples, size_t n_samples, size_t frame_i)
 {
     const struct stft_plan *p = s->plan;
-    size_t need = span_samples(p), pad = p->n_fft / 2, from = frame_i * p->hop;
+    size_t need = span_samples(p), from = frame_i * p->hop;
+    size_t pad = p->form.pad == FEATURE_PAD_NONE ? 0 : p->n_fft / 2;
     if (from >= pad && from - pad + need <= n_samples)
         return samples + (from - pad);
     memset(s->span, 0, need * sizeof *s->span);
@@ -67,6 +116,8 @@ static const float *span_of(struct stft *s, const float *samples, size_t n_sampl
     if (first < n_samples)
         memcpy(s->span + skip, samples + first,
                size_min(need - skip, n_samples - first) * sizeof *s->span);
+    if (p->form.pad == FEATURE_PAD_REFLECT)
+        reflect(p, samples, n_samples, from, s->span);
     return s->span;
 }
 
@@ -215,10 +266,63 @@ LANE_VERSIONS(unpack_power,
               (const struct stft_plan *p, const struct lane_cpx *work, struct lane_f32 *power),
               (p, work, power))
 
-static void transform_frames(struct stft *s, const float *samples, size_t n_samples, size_t frame_i)
+/* ---------------------------------------------------------------- other forms */
+
+/* Kaldi's feature-window.cc: the mean goes, then pre-emphasis from the end on. */
+static void kaldi_frame(double *x, size_t n)
 {
-    const float *span = span_of(s, samples, n_samples, frame_i);
-    LANE_CALL(s->plan->fft.simd, load, (s->plan, span, s->work));
+    const double pre_emphasis = 0.97;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    for (size_t i = 0; i < n; i++)
+        x[i] -= sum / (double)n;
+    for (size_t i = n - 1; i > 0; i--)
+        x[i] -= pre_emphasis * x[i - 1];
+    x[0] -= pre_emphasis * x[0];
+}
+
+/* Frames one after the other into their lanes, windowed, as dft_forward wants them. */
+static void load_any(struct stft *s, const float *span)
+{
+    const struct stft_plan *p = s->plan;
+    double *frame = (double *)s->bins; /* not in use yet, and longer */
+    for (size_t l = 0; l < LANES; l++) {
+        for (size_t i = 0; i < p->n_fft; i++)
+            frame[i] = (double)span[l * p->hop + i];
+        if (p->form.frame == FEATURE_FRAME_KALDI)
+            kaldi_frame(frame, p->form.win);
+        for (size_t i = 0; i < p->n_fft / 2; i++) {
+            s->work[i].re[l] = frame[2 * i] * p->window[2 * i];
+            s->work[i].im[l] = frame[2 * i + 1] * p->window[2 * i + 1];
+        }
+    }
+}
+
+LANE_BODY void power_any_body(const struct stft_plan *p, const struct lane_cpx *bins,
+                              struct lane_f32 *power)
+{
+    for (size_t k = 0; k < p->n_bins; k++) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++)
+            power[k].at[l] = power_of(bins[k].re[l], bins[k].im[l]);
+    }
+}
+LANE_VERSIONS(power_any,
+              (const struct stft_plan *p, const struct lane_cpx *bins, struct lane_f32 *power),
+              (p, bins, power))
+
+static void transform_any(struct stft *s, const float *span, struct lane_cpx *bins)
+{
+    load_any(s, span);
+    dft_forward(&s->plan->dft, s->work, s->more, bins);
+}
+
+/* ---------------------------------------------------------------- eight frames */
+
+static void transform_plain(struct stft *s, const float *span)
+{
+    LANE_CALL(s->plan->simd, load, (s->plan, span, s->work));
     fft_forward(&s->plan->fft, s->work);
 }
 
@@ -226,7 +330,12 @@ void stft_bins(struct stft *s, const float *samples, size_t n_samples, size_t fr
                struct lane_cpx *bins)
 {
     const struct stft_plan *p = s->plan;
-    transform_frames(s, samples, n_samples, frame_i);
+    const float *span = span_of(s, samples, n_samples, frame_i);
+    if (!p->is_plain) {
+        transform_any(s, span, bins);
+        return;
+    }
+    transform_plain(s, span);
     for (size_t l = 0; l < LANES; l++) {
         bins[0].re[l] = s->work[0].re[l];
         bins[p->n_bins - 1].re[l] = s->work[0].im[l];
@@ -239,8 +348,15 @@ void stft_bins(struct stft *s, const float *samples, size_t n_samples, size_t fr
 void stft_power(struct stft *s, const float *samples, size_t n_samples, size_t frame_i,
                 struct lane_f32 *power)
 {
-    transform_frames(s, samples, n_samples, frame_i);
-    LANE_CALL(s->plan->fft.simd, unpack_power, (s->plan, s->work, power));
+    const struct stft_plan *p = s->plan;
+    const float *span = span_of(s, samples, n_samples, frame_i);
+    if (p->is_plain) {
+        transform_plain(s, span);
+        LANE_CALL(p->simd, unpack_power, (p, s->work, power));
+    } else {
+        transform_any(s, span, s->bins);
+        LANE_CALL(p->simd, power_any, (p, s->bins, power));
+    }
 }
 
 LANE_BODY void window_body(const struct stft_plan *p, struct lane_f64 *frames)
@@ -255,6 +371,7 @@ LANE_VERSIONS(window, (const struct stft_plan *p, struct lane_f64 *frames), (p, 
 
 void stft_inverse(struct stft *s, const struct lane_cpx *bins, struct lane_f64 *frames)
 {
+    assert(s->plan->is_plain);
     fft_inverse(&s->plan->fft, bins, s->work, frames);
-    LANE_CALL(s->plan->fft.simd, window, (s->plan, frames));
+    LANE_CALL(s->plan->simd, window, (s->plan, frames));
 }

@@ -115,7 +115,7 @@ static void batch_analyse(struct vocoder *v, const float *in, size_t n_in, size_
     stft_bins(&v->stft, in, n_in, batch_i * LANES, v->bins);
     struct lane_f64 *mag = v->frames; /* free at this time */
     static_assert((int)VOCODER_N_FFT >= (int)N_BINS, "magnitudes fit");
-    LANE_CALL(v->plan.fft.simd, polar, (v->bins, mag));
+    LANE_CALL(v->plan.simd, polar, (v->bins, mag));
     columns_store(v, mag, columns);
     /* librosa appends columns of zeros to those of the signal. */
     for (size_t l = 0; l < LANES; l++)
@@ -169,7 +169,7 @@ static void columns_make(struct vocoder *v, const float *in, size_t n_in, double
         size_t i = (size_t)step;
         const struct column *a = column_get(v, in, n_in, i), *b = column_get(v, in, n_in, i + 1);
         struct column *out = &v->out[l];
-        LANE_CALL(v->plan.fft.simd, turn, (&v->turning, a, b, step - (double)i, out->re, out->im));
+        LANE_CALL(v->plan.simd, turn, (&v->turning, a, b, step - (double)i, out->re, out->im));
     }
     for (size_t k0 = 0; k0 < N_BINS; k0 += LANES) /* lanes from n on keep what they have, unused */
         for (size_t l = 0; l < n; l++)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static bool want_watch, want_json;
-static const char *out_path;
+static const char *out_path, *preset_name;
 static uint64_t start_ms, window_ms;
 
 static void print_report(const struct extract_report *r)
@@ -60,16 +60,16 @@ static bool run_extract(const struct args *args, struct err *e)
 
 static bool run_features(const struct args *args, struct err *e)
 {
-    struct settings defaults;
     struct features_result result;
-    conf_defaults(&settings_table, &defaults);
     if (out_path == NULL)
         return err_set(e, ERR_USAGE, "where to? Give -o out.npy");
     struct features_request request = {.audio_path = args->items[0],
                                        .out_path = out_path,
                                        .start_ms = start_ms,
                                        .ms = window_ms,
-                                       .spec = feature_spec_from_settings(&defaults)};
+                                       .spec = feature_spec_of(FEATURE_LIBROSA_0_10)};
+    if (preset_name != NULL && !feature_spec_preset(preset_name, &request.spec, e))
+        return false;
     if (!features_write(&request, &result, e))
         return false;
     if (!want_json) {
@@ -104,6 +104,8 @@ static const struct option extract_options[] = {
 
 static const struct option features_options[] = {
     {"output", 'o', OPTION_STR, &out_path, "FILE", "the .npy to write: float32, (mels, frames)"},
+    {"preset", 0, OPTION_STR, &preset_name, "NAME",
+     "librosa-0.10, librosa-0.8, torchaudio, kaldi-ast or whisper (librosa-0.10)"},
     {"start-ms", 0, OPTION_U64, &start_ms, "N", "begin of the window (0)"},
     {"ms", 0, OPTION_U64, &window_ms, "N", "length of the window; 0: to the end (0)"},
     {"json", 'j', OPTION_FLAG, &want_json, NULL, "print shape and parameters as JSON on stdout"},
@@ -122,10 +124,12 @@ static const struct command commands[] = {
      .max_args = 1,
      .run = run_extract},
     {.name = "features",
-     .synopsis = "AUDIO -o out.npy [--start-ms N] [--ms N] [--json]",
-     .help = "Writes the log-mel of one audio file as librosa would compute it, without a data "
-             "set.",
-     .examples = "refrain-extract features song.mp3 -o song.npy --start-ms 5000 --ms 10000",
+     .synopsis = "AUDIO -o out.npy [--preset NAME] [--start-ms N] [--ms N] [--json]",
+     .help =
+         "Writes the log-mel of one audio file as librosa would compute it, or the library that "
+         "the preset names, without a data set.",
+     .examples = "refrain-extract features song.mp3 -o song.npy --start-ms 5000 --ms 10000\n"
+                 "refrain-extract features song.mp3 -o song.npy --preset whisper",
      .options = features_options,
      .n_options = ARRAY_LEN(features_options),
      .min_args = 1,

@@ -36,19 +36,6 @@ static enum record_dtype dtype_from_setting(int dtype)
     }
 }
 
-struct feature_spec feature_spec_from_settings(const struct settings *s)
-{
-    return (struct feature_spec){
-        .rate_hz = (uint32_t)s->features.rate_hz,
-        .n_fft = (uint32_t)s->features.n_fft,
-        .hop = (uint32_t)s->features.hop,
-        .n_mels = (uint32_t)s->features.n_mels,
-        .f_min_hz = s->features.f_min_hz,
-        .f_max_hz = s->features.f_max_hz,
-        .top_db = s->features.top_db,
-    };
-}
-
 size_t extract_plan_track_bytes(const struct extract_plan *p)
 {
     static const size_t value_bytes[RECORD_DTYPES] = {
@@ -83,10 +70,17 @@ bool extract_plan_init(const struct settings *s, struct extract_plan *out, struc
         .limits = {s->fetch.max_bytes, s->extract.max_ms, PCM_MAX_BYTES},
         .large_pcm_bytes = LARGE_PCM_MAX_BYTES,
     };
+    if (p.dtype != RECORD_F32 && !feature_spec_is_bounded(&p.spec))
+        return err_set(e, ERR_USAGE,
+                       "store.dtype = %s holds decibels from -top_db to 0 and features.preset = %s "
+                       "gives other values: set store.dtype = f32",
+                       record_dtype_name(p.dtype),
+                       feature_preset_name((enum feature_preset)s->features.preset));
     p.spec_hash = feature_spec_hash(&p.spec);
     p.n_samples = ((size_t)p.clip.ms * p.spec.rate_hz + 999) / 1000;
     p.n_frames = feature_n_frames(&p.spec, p.n_samples);
-    if (!check_shape(&p, e) || !logmel_plan_new(&p.spec, &p.logmel, e))
+    if (!feature_spec_check(&p.spec, e) || !check_shape(&p, e) ||
+        !logmel_plan_new(&p.spec, &p.logmel, e))
         goto failed;
     if (p.n_views > 1 && !augment_chain_new(s->augment.chain, &p.chain, e))
         goto failed;

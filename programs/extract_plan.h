@@ -7,10 +7,10 @@
 #ifndef REFRAIN_EXTRACT_PLAN_H
 #define REFRAIN_EXTRACT_PLAN_H
 
-#include "conf/settings.h"
 #include "features/augment.h"
 #include "features/logmel.h"
 #include "ingest/clip.h"
+#include "programs/feature_settings.h"
 #include "store/store.h"
 
 struct extract_plan {
@@ -37,9 +37,6 @@ void extract_plan_release(struct extract_plan *p); /* safe on {0}, may run twice
 /* ERR_USAGE when the text does not fit. */
 MUST_CHECK bool extract_plan_recipe(const struct extract_plan *p, const struct settings *s,
                                     struct store_recipe *out, struct err *e);
-
-/* The feature part of the settings, for `refrain features` too. */
-struct feature_spec feature_spec_from_settings(const struct settings *s);
 
 /* The most bytes all records of a track can have. */
 size_t extract_plan_track_bytes(const struct extract_plan *p);

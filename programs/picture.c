@@ -40,14 +40,31 @@ void picture_palette(uint8_t out[PNG_PALETTE_BYTES])
 
 /* ---------------------------------------------------------------- picture */
 
-static uint8_t level_index(float db, double top_db)
+static uint8_t level_index(float value, double low, double high)
 {
-    double share = 1 + db / top_db;
+    double share = 1 + (value - high) / (high - low);
     return share >= 1 ? 255 : share > 0 ? (uint8_t)lround(share * 255) : 0;
 }
 
-bool picture_spectrogram(const float *db, uint32_t n_frames, uint32_t n_mels, double top_db,
-                         struct buf *out, struct err *e)
+void picture_range(const struct feature_spec *spec, const float *values, size_t n, double *out_low,
+                   double *out_high)
+{
+    *out_low = -spec->top_db;
+    *out_high = 0;
+    if (feature_spec_is_bounded(spec))
+        return;
+    float low = INFINITY, high = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        low = fminf(low, values[i]);
+        high = fmaxf(high, values[i]);
+    }
+    bool is_flat = !(low < high);
+    *out_low = is_flat ? 0 : (double)low;
+    *out_high = is_flat ? 1 : (double)high;
+}
+
+bool picture_spectrogram(const float *values, uint32_t n_frames, uint32_t n_mels, double low,
+                         double high, struct buf *out, struct err *e)
 {
     if (n_frames == 0 || n_mels == 0)
         return err_set(e, ERR_PERM, "a clip of %u frames and %u bands has no picture", n_frames,
@@ -57,7 +74,7 @@ bool picture_spectrogram(const float *db, uint32_t n_frames, uint32_t n_mels, do
     uint8_t *pixels = mem_zalloc(n_mels, width);
     for (size_t frame = 0; frame < n_frames; frame++) {
         for (size_t mel = 0; mel < n_mels; mel++) {
-            uint8_t index = level_index(db[frame * n_mels + mel], top_db);
+            uint8_t index = level_index(values[frame * n_mels + mel], low, high);
             uint8_t *pixel = &pixels[(n_mels - 1 - mel) * width + frame / step];
             if (index > *pixel)
                 *pixel = index;

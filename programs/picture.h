@@ -5,17 +5,22 @@
 #define REFRAIN_PICTURE_H
 
 #include "base/buf.h"
+#include "features/spec.h"
 #include "programs/png.h"
 
 /* 256 RGB triples from near black over violet and orange to pale yellow. Lightness (OKLab) rises
  * evenly, so that equal steps in level look equal, also in grey and on paper. */
 void picture_palette(uint8_t out[PNG_PALETTE_BYTES]);
 
-/* db: (n_frames, n_mels) row-major, time first, in [-top_db, 0]; what lies outside is cut to it.
- * Clips of more than PICTURE_WIDTH_MAX frames are narrowed, each column the loudest of its frames.
- * Appends a PNG. */
+/* values: (n_frames, n_mels) row-major, time first; low is darkest and high brightest, what lies
+ * outside is cut to them. Clips of more than PICTURE_WIDTH_MAX frames are narrowed, each column the
+ * loudest of its frames. Appends a PNG. */
 enum { PICTURE_WIDTH_MAX = 1200 };
-MUST_CHECK bool picture_spectrogram(const float *db, uint32_t n_frames, uint32_t n_mels,
-                                    double top_db, struct buf *out, struct err *e);
+
+/* Darkest and brightest for such pictures: -top_db and 0, or what there is among n values. */
+void picture_range(const struct feature_spec *spec, const float *values, size_t n, double *out_low,
+                   double *out_high);
+MUST_CHECK bool picture_spectrogram(const float *values, uint32_t n_frames, uint32_t n_mels,
+                                    double low, double high, struct buf *out, struct err *e);
 
 #endif

@@ -150,11 +150,13 @@ double plot_step(double span, unsigned n_max)
 
 /* ---------------------------------------------------------------- spectrogram */
 
-double plot_mel_height(double hz, double f_min_hz, double f_max_hz, uint32_t n_mels)
+double plot_mel_height(double hz, enum feature_mel scale, double f_min_hz, double f_max_hz,
+                       uint32_t n_mels)
 {
     /* librosa's band i peaks at mel_min + (i + 1) * (mel_max - mel_min) / (n_mels + 1). */
-    double mel_min = mel_from_hz(f_min_hz), mel_max = mel_from_hz(f_max_hz);
-    double band = (mel_from_hz(hz) - mel_min) / (mel_max - mel_min) * (n_mels + 1) - 1;
+    double mel_min = mel_scale_from_hz(scale, f_min_hz);
+    double mel_max = mel_scale_from_hz(scale, f_max_hz);
+    double band = (mel_scale_from_hz(scale, hz) - mel_min) / (mel_max - mel_min) * (n_mels + 1) - 1;
     return (band + 0.5) / n_mels;
 }
 
@@ -164,7 +166,8 @@ static void frequency_axis(FILE *out, const struct plot_clip *clip)
 {
     static const uint32_t ticks_hz[] = {128, 512, 1024, 2048, 4096, 8192, 16384, 32768};
     for (size_t i = 0; i < ARRAY_LEN(ticks_hz); i++) {
-        double height = plot_mel_height(ticks_hz[i], clip->f_min_hz, clip->f_max_hz, clip->n_mels);
+        double height =
+            plot_mel_height(ticks_hz[i], clip->scale, clip->f_min_hz, clip->f_max_hz, clip->n_mels);
         if (height < 0 || height > 1)
             continue;
         double y = CLIP_TOP + CLIP_HEIGHT * (1 - height);

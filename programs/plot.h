@@ -5,7 +5,7 @@
 #ifndef REFRAIN_PLOT_H
 #define REFRAIN_PLOT_H
 
-#include "base/base.h"
+#include "features/spec.h"
 
 #include <stdio.h>
 
@@ -44,6 +44,7 @@ struct plot_clip {
     struct span png;
     uint32_t n_frames, n_mels;
     double frame_s; /* hop / rate */
+    enum feature_mel scale;
     double f_min_hz, f_max_hz;
 };
 void plot_spectrogram(FILE *out, const struct plot_clip *clip);
@@ -53,6 +54,7 @@ double plot_step(double span, unsigned n_max);
 
 /* Height of a frequency in a picture of n_mels rows: 0 at its lower edge, 1 at its upper one; the
  * centre of band i lies at (i + 0.5) / n_mels. Outside 0..1 when it is not in the picture. */
-double plot_mel_height(double hz, double f_min_hz, double f_max_hz, uint32_t n_mels);
+double plot_mel_height(double hz, enum feature_mel scale, double f_min_hz, double f_max_hz,
+                       uint32_t n_mels);
 
 #endif

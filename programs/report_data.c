@@ -1,6 +1,7 @@
 #include "programs/report_data.h"
 
 #include "base/mem.h"
+#include "programs/feature_settings.h"
 #include "programs/picture.h"
 #include "programs/rows.h"
 
@@ -84,17 +85,20 @@ static bool pick_plain(void *arg, uint64_t key, struct span record)
 }
 
 static bool read_picture(struct store *store, uint64_t key, const struct record_info *info,
-                         double top_db, struct buf *png, struct err *e)
+                         const struct feature_spec *spec, struct buf *png, struct err *e)
 {
-    float *db = mem_alloc((size_t)info->n_frames * info->n_mels, sizeof *db);
-    bool ok = store_read_batch(store, &key, 1, info->n_frames, info->n_mels, db, e) &&
-              picture_spectrogram(db, info->n_frames, info->n_mels, top_db, png, e);
-    mem_free(db);
+    size_t n = (size_t)info->n_frames * info->n_mels;
+    double low, high;
+    float *values = mem_zalloc(n, sizeof *values);
+    bool ok = store_read_batch(store, &key, 1, info->n_frames, info->n_mels, values, e);
+    picture_range(spec, values, n, &low, &high);
+    ok = ok && picture_spectrogram(values, info->n_frames, info->n_mels, low, high, png, e);
+    mem_free(values);
     return ok;
 }
 
-static bool read_clip(struct store *store, struct catalog *catalog, uint64_t key, double top_db,
-                      struct report_clip *out, struct err *e)
+static bool read_clip(struct store *store, struct catalog *catalog, uint64_t key,
+                      const struct feature_spec *spec, struct report_clip *out, struct err *e)
 {
     struct record_info info, positive;
     struct err ignored = {0};
@@ -103,7 +107,7 @@ static bool read_clip(struct store *store, struct catalog *catalog, uint64_t key
     buf_init(&out->png, PNG_BYTES_MAX);
     buf_init(&out->positive_png, PNG_BYTES_MAX);
     if (!store_get_info(store, key, &info, nothing_drawn, e) ||
-        !read_picture(store, key, &info, top_db, &out->png, e))
+        !read_picture(store, key, &info, spec, &out->png, e))
         return false;
     out->n_frames = info.n_frames;
     out->n_mels = info.n_mels;
@@ -111,7 +115,7 @@ static bool read_clip(struct store *store, struct catalog *catalog, uint64_t key
     /* Without positives configured there is no such record. */
     out->has_positive = store_get_info(store, positive_key, &positive, out->augment, &ignored);
     if (out->has_positive &&
-        !read_picture(store, positive_key, &positive, top_db, &out->positive_png, e))
+        !read_picture(store, positive_key, &positive, spec, &out->positive_png, e))
         return false;
     if (catalog == NULL || !catalog_get(catalog, store_key_row(key), &out->row, &ignored))
         out->row = (struct catalog_row){.row = store_key_row(key)};
@@ -127,9 +131,9 @@ static bool read_clips(const struct dataset *d, struct store *store, struct cata
     pick.n_wanted = size_min(REPORT_CLIPS_MAX, pick.n_plain);
     if (pick.n_wanted > 0 && !store_each(store, pick_plain, &pick, e))
         return false;
+    const struct feature_spec spec = feature_spec_from_settings(&d->settings);
     for (size_t i = 0; i < pick.n; i++)
-        if (!read_clip(store, catalog, pick.keys[i], d->settings.features.top_db,
-                       &r->clips[r->n_clips++], e))
+        if (!read_clip(store, catalog, pick.keys[i], &spec, &r->clips[r->n_clips++], e))
             return false;
     return true;
 }

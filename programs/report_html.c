@@ -1,6 +1,7 @@
 #include "programs/report_html.h"
 
 #include "programs/advice.h"
+#include "programs/feature_settings.h"
 #include "programs/html.h"
 #include "programs/plot.h"
 
@@ -376,16 +377,16 @@ static void drawn_text(const char *augment, FILE *out)
 
 static void clip_figures(const struct dataset *d, const struct report_clip *c, FILE *out)
 {
-    double rate_hz = (double)d->settings.features.rate_hz;
-    double f_max_hz = d->settings.features.f_max_hz;
+    const struct feature_spec spec = feature_spec_from_settings(&d->settings);
     struct plot_clip plot = {
         .title = "log-mel spectrogram",
         .png = buf_span(&c->png),
         .n_frames = c->n_frames,
         .n_mels = c->n_mels,
-        .frame_s = (double)d->settings.features.hop / rate_hz,
-        .f_min_hz = d->settings.features.f_min_hz,
-        .f_max_hz = f_max_hz > 0 ? f_max_hz : rate_hz / 2,
+        .frame_s = (double)spec.hop / spec.rate_hz,
+        .scale = spec.mel,
+        .f_min_hz = spec.f_min_hz,
+        .f_max_hz = feature_f_max_hz(&spec),
     };
     fputs("<h3>", out);
     clip_name(c, out);
@@ -409,11 +410,15 @@ static void section_clips(const struct dataset *d, const struct report_data *r, 
 {
     if (r->n_clips == 0)
         return;
+    const struct feature_spec spec = feature_spec_from_settings(&d->settings);
     heading(out, "clips", "A few clips");
-    fprintf(out,
-            "<p class=\"soft\">Log-mel spectrograms as they are stored, %" PRIu64
-            " bands, from %g dB below the loudest point (dark) to it (bright).</p>\n",
-            d->settings.features.n_mels, d->settings.features.top_db);
+    fprintf(out, "<p class=\"soft\">Log-mel spectrograms as they are stored, %" PRIu32 " bands, ",
+            spec.n_mels);
+    if (feature_spec_is_bounded(&spec))
+        fprintf(out, "from %g dB below the loudest point (dark) to it (bright).</p>\n",
+                spec.top_db);
+    else
+        fputs("from each clip's smallest value (dark) to its largest (bright).</p>\n", out);
     for (size_t i = 0; i < r->n_clips; i++)
         clip_figures(d, &r->clips[i], out);
 }
@@ -430,7 +435,7 @@ static void section_store(const struct dataset *d, const struct report_data *r, 
     double float_bytes = r->n_clips > 0 ? 4.0 * r->clips[0].n_frames * r->clips[0].n_mels : 0;
     /* The ancestor kept the clip's samples as float32. */
     double samples_bytes =
-        4.0 * (double)d->settings.features.rate_hz * (double)d->settings.clip.ms / 1000;
+        4.0 * feature_spec_from_settings(&d->settings).rate_hz * (double)d->settings.clip.ms / 1000;
     const struct plot_size sizes[] = {
         {"stored", clip_bytes},
         {"as float32", float_bytes},

@@ -209,6 +209,9 @@ check "a missing data set is refused with 2" same $? 2
 check "features of a file" extract features "$tmp/audio/000.mp3" -o "$tmp/one.npy" \
     --start-ms 1000 --ms 10000 --json
 check "have librosa's shape" contains "$tmp/one.npy" "'shape': (128, 431)"
+check "a preset has its own" extract features "$tmp/audio/000.mp3" -o "$tmp/whisper.npy" \
+    --ms 10000 --preset whisper
+check "shape" contains "$tmp/whisper.npy" "'shape': (80, 1000)"
 extract features "$tmp/audio/page.mp3" -o "$tmp/none.npy" >"$tmp/features.log" 2>&1
 check "features of a page fail with 1" same $? 1
 check "and say what it is" contains "$tmp/features.log" "NOT_AUDIO"

@@ -23,7 +23,8 @@
 enum { RATE = 22050, SECONDS = 10, N = RATE * SECONDS, N_FFT = 2048, HOP = 512, N_MELS = 128 };
 enum { N_FRAMES = 1 + N / HOP, N_BINS = N_FFT / 2 + 1, RUNS = 40 };
 
-static const struct feature_spec SPEC = {RATE, N_FFT, HOP, N_MELS, 0, 0, 80};
+static const struct feature_spec SPEC = {
+    .rate_hz = RATE, .n_fft = N_FFT, .hop = HOP, .n_mels = N_MELS, .top_db = 80};
 
 /* One thing to measure: run() does it once on `samples`, which are made anew each time. */
 struct subject {

@@ -96,12 +96,17 @@ def views():
     print("};")
 
 
-print("/* Made by make_golden.py; do not edit. librosa " + librosa.__version__)
-print(f" * audiomentations {audiomentations.__version__}, numpy {np.__version__}, ", end="")
-print(f"scipy {scipy.__version__}, soxr {soxr.__version__} */\n")
-print(f"enum {{ GOLDEN_CELLS = {N_CELLS}, GOLDEN_SAMPLES = {N_SAMPLES}, GOLDEN_LENGTHS = {len(LENGTHS)} }};")
-print(f"static const size_t GOLDEN_LENGTH[] = {{{', '.join(map(str, LENGTHS))}}};\n")
-spectra()
-bank()
-resampled()
-views()
+def main():
+    print("/* Made by make_golden.py; do not edit. librosa " + librosa.__version__)
+    print(f" * audiomentations {audiomentations.__version__}, numpy {np.__version__}, ", end="")
+    print(f"scipy {scipy.__version__}, soxr {soxr.__version__} */\n")
+    print(f"enum {{ GOLDEN_CELLS = {N_CELLS}, GOLDEN_SAMPLES = {N_SAMPLES}, GOLDEN_LENGTHS = {len(LENGTHS)} }};")
+    print(f"static const size_t GOLDEN_LENGTH[] = {{{', '.join(map(str, LENGTHS))}}};\n")
+    spectra()
+    bank()
+    resampled()
+    views()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,9 @@
-"""What librosa and audiomentations themselves give, stage by stage; one function a stage."""
+"""What librosa, audiomentations and transformers themselves give, stage by stage; one function a stage."""
 import librosa
 import numpy as np
 from audiomentations import ClippingDistortion, Shift
+from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
+from transformers.audio_utils import spectrogram
 
 RATE, N_FFT, HOP, N_MELS = 22050, 2048, 512, 128
 
@@ -58,3 +60,36 @@ def clipping(y, percent):
         min_percentile_threshold=percent, max_percentile_threshold=percent, p=1.0
     )
     return t(samples=y, sample_rate=RATE)
+
+
+def ast(y):
+    """ASTFeatureExtractor's own path without PyTorch, but for the padding, which it leaves to PyTorch."""
+    ast = ASTFeatureExtractor()
+    s = spectrogram(
+        y, ast.window, frame_length=400, hop_length=160, fft_length=512, power=2.0, center=False,
+        preemphasis=0.97, mel_filters=ast.mel_filters, log_mel="log", mel_floor=1.192092955078125e-07,
+        remove_dc_offset=True,
+    ).T[: ast.max_length]
+    return ast.normalize(np.pad(s, ((0, ast.max_length - len(s)), (0, 0)))).astype(np.float32)
+
+
+def preset(name, y):
+    """(n_frames, n_mels) by the library that the preset is named after, on samples at its rate.
+
+    torchaudio's numbers come from librosa set as torchaudio's own tests set it to compare the two.
+    """
+    if name == "librosa-0.8":
+        s = librosa.feature.melspectrogram(y=y, sr=RATE, pad_mode="reflect")
+        return librosa.power_to_db(s, ref=np.max).T
+    if name == "torchaudio":
+        s = librosa.feature.melspectrogram(
+            y=y, sr=16000, n_fft=400, hop_length=200, htk=True, norm=None, pad_mode="reflect"
+        )
+        return librosa.power_to_db(s, ref=1.0, top_db=None).T
+    if name == "kaldi-ast":
+        return ast(y)
+    assert name == "whisper"
+    return WhisperFeatureExtractor()._np_extract_fbank_features(y[None], device="cpu")[0].T
+
+
+PRESETS = ("librosa-0.8", "torchaudio", "kaldi-ast", "whisper")

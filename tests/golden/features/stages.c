@@ -7,6 +7,7 @@
  *     stages mel                      (n_frames, n_mels)
  *     stages db                       (n_frames, n_mels)
  *     stages bank                     (n_mels, n_bins), stdin unused
+ *     stages preset NAME              (n_frames, n_mels), samples at the preset's rate
  *     stages augment RECORD           stages stretch RATE
  *     stages time                     median microseconds of db, as text
  */
@@ -24,7 +25,8 @@
 #include <string.h>
 
 enum { RATE = 22050, N_FFT = 2048, HOP = 512, N_MELS = 128, N_BINS = N_FFT / 2 + 1 };
-static const struct feature_spec SPEC = {RATE, N_FFT, HOP, N_MELS, 0, 0, 80};
+static const struct feature_spec SPEC = {
+    .rate_hz = RATE, .n_fft = N_FFT, .hop = HOP, .n_mels = N_MELS, .top_db = 80};
 
 static float *read_floats(size_t *out_n)
 {
@@ -116,6 +118,24 @@ static bool run_mel(const char *stage, const float *x, size_t n, struct err *e)
     return ok;
 }
 
+static bool run_preset(const char *name, const float *x, size_t n, struct err *e)
+{
+    struct feature_spec spec;
+    struct logmel_plan *plan = NULL;
+    if (!feature_spec_preset(name, &spec, e) || !logmel_plan_new(&spec, &plan, e))
+        return false;
+    struct logmel *m = logmel_new(plan);
+    size_t n_out = feature_n_frames(&spec, n) * spec.n_mels;
+    float *out = mem_alloc(n_out, sizeof *out), ref_db;
+    bool ok = logmel_compute(m, x, n, out, &ref_db, e);
+    if (ok)
+        write_floats(out, n_out);
+    mem_free(out);
+    logmel_free(m);
+    logmel_plan_free(plan);
+    return ok;
+}
+
 static bool run_bank(struct err *e)
 {
     struct mel_bank bank = {0};
@@ -177,6 +197,8 @@ int main(int argc, char **argv)
         ok = run_mel(stage, x, n, &e);
     else if (strcmp(stage, "bank") == 0)
         ok = run_bank(&e);
+    else if (strcmp(stage, "preset") == 0 && argc == 3)
+        ok = run_preset(argv[2], x, n, &e);
     else if (strcmp(stage, "augment") == 0 && argc == 3)
         ok = run_augment(argv[2], x, n, &e);
     else if (strcmp(stage, "stretch") == 0 && argc == 3)

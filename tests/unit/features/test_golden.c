@@ -15,7 +15,8 @@
 
 enum { N_FFT = 2048, HOP = 512, N_MELS = 128, N_BINS = N_FFT / 2 + 1, N_FRAMES = 431 };
 
-static const struct feature_spec SPEC = {SIGNAL_RATE, N_FFT, HOP, N_MELS, 0, 0, 80};
+static const struct feature_spec SPEC = {
+    .rate_hz = SIGNAL_RATE, .n_fft = N_FFT, .hop = HOP, .n_mels = N_MELS, .top_db = 80};
 static const double DB_TOLERANCE = 2e-5;   /* the gate: 2 ulp of a float at 80 dB is 1.5e-5 */
 static const double MEAN_TOLERANCE = 5e-6; /* NumPy's log10 of the reference may be an ulp off */
 static const double POWER_TOLERANCE =

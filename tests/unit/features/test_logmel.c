@@ -9,7 +9,8 @@
 
 /* 2 ulp of a float near 80 dB, which is what two correct implementations differ by. */
 static const double DB_TOLERANCE = 2e-5;
-static const struct feature_spec SPEC = {22050, 2048, 512, 128, 0, 0, 80};
+static const struct feature_spec SPEC = {
+    .rate_hz = 22050, .n_fft = 2048, .hop = 512, .n_mels = 128, .top_db = 80};
 enum { N_FRAMES = 431, N_MELS = 128, N_CELLS = N_FRAMES * N_MELS };
 
 static float *picture(const struct feature_spec *spec, enum simd simd, const float *y, size_t n,
@@ -313,17 +314,43 @@ static void test_bad_specs(void)
         struct feature_spec spec;
         const char *says;
     } bad[] = {
-        {{22050, 2000, 512, 128, 0, 0, 80}, "2000 is not a power of two"},
-        {{22050, 8, 4, 2, 0, 0, 80}, "not a power of two from 16"},
-        {{22050, 2048, 0, 128, 0, 0, 80}, "hop is 0 samples"},
-        {{22050, 2048, 4096, 128, 0, 0, 80}, "hop is 4096 samples"},
-        {{22050, 2048, 512, 0, 0, 0, 80}, "0 mel bands"},
-        {{22050, 2048, 512, 9999, 0, 0, 80}, "9999 mel bands"},
-        {{22050, 2048, 512, 128, 0, 12000, 80}, "f_max <= 11025"},
-        {{22050, 2048, 512, 128, 5000, 4000, 80}, "mel bands from 5000 to 4000 Hz"},
-        {{22050, 2048, 512, 128, -1, 4000, 80}, "mel bands from -1"},
-        {{22050, 2048, 512, 128, 0, 0, 0}, "top_db is 0 dB"},
-        {{22050, 2048, 512, 128, 0, 0, (double)NAN}, "top_db is nan"},
+        {{.rate_hz = 22050, .n_fft = 2002, .hop = 512, .n_mels = 128, .top_db = 80},
+         "2002 is not even"},
+        {{.rate_hz = 22050, .n_fft = 8, .hop = 4, .n_mels = 2, .top_db = 80},
+         "not a power of two from 16"},
+        {{.rate_hz = 22050, .n_fft = 2048, .hop = 0, .n_mels = 128, .top_db = 80},
+         "hop is 0 samples"},
+        {{.rate_hz = 22050, .n_fft = 2048, .hop = 4096, .n_mels = 128, .top_db = 80},
+         "hop is 4096 samples"},
+        {{.rate_hz = 22050, .n_fft = 2048, .hop = 512, .n_mels = 0, .top_db = 80}, "0 mel bands"},
+        {{.rate_hz = 22050, .n_fft = 2048, .hop = 512, .n_mels = 9999, .top_db = 80},
+         "9999 mel bands"},
+        {{.rate_hz = 22050,
+          .n_fft = 2048,
+          .hop = 512,
+          .n_mels = 128,
+          .f_max_hz = 12000,
+          .top_db = 80},
+         "f_max <= 11025"},
+        {{.rate_hz = 22050,
+          .n_fft = 2048,
+          .hop = 512,
+          .n_mels = 128,
+          .f_min_hz = 5000,
+          .f_max_hz = 4000,
+          .top_db = 80},
+         "mel bands from 5000 to 4000 Hz"},
+        {{.rate_hz = 22050,
+          .n_fft = 2048,
+          .hop = 512,
+          .n_mels = 128,
+          .f_min_hz = -1,
+          .f_max_hz = 4000,
+          .top_db = 80},
+         "mel bands from -1"},
+        {{.rate_hz = 22050, .n_fft = 2048, .hop = 512, .n_mels = 128}, "top_db is 0 dB"},
+        {{.rate_hz = 22050, .n_fft = 2048, .hop = 512, .n_mels = 128, .top_db = (double)NAN},
+         "top_db is nan"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct err e = {0};
@@ -338,9 +365,23 @@ static void test_bad_specs(void)
 static void test_other_specs(void)
 {
     static const struct feature_spec specs[] = {
-        {16000, 512, 160, 128, 20, 8000, 80}, {44100, 4096, 1024, 256, 0, 0, 120},
-        {8000, 64, 64, 40, 0, 0, 60},         {48000, 65536, 4800, 64, 30, 16000, 80},
-        {22050, 16, 1, 4, 0, 0, 80},
+        {.rate_hz = 16000,
+         .n_fft = 512,
+         .hop = 160,
+         .n_mels = 128,
+         .f_min_hz = 20,
+         .f_max_hz = 8000,
+         .top_db = 80},
+        {.rate_hz = 44100, .n_fft = 4096, .hop = 1024, .n_mels = 256, .top_db = 120},
+        {.rate_hz = 8000, .n_fft = 64, .hop = 64, .n_mels = 40, .top_db = 60},
+        {.rate_hz = 48000,
+         .n_fft = 65536,
+         .hop = 4800,
+         .n_mels = 64,
+         .f_min_hz = 30,
+         .f_max_hz = 16000,
+         .top_db = 80},
+        {.rate_hz = 22050, .n_fft = 16, .hop = 1, .n_mels = 4, .top_db = 80},
     };
     float *y = signal_new("noise"), ref_db;
     for (size_t i = 0; i < ARRAY_LEN(specs); i++) {

@@ -228,10 +228,56 @@ static void test_recipe(void)
     extract_plan_release(&plan);
 }
 
+/* A number that is 0 is the preset's; others win. The default is what it always was, and what files
+ * say that name all of its numbers. */
+static void test_presets(void)
+{
+    static const struct {
+        const char *set[3], *begins, *has;
+    } rows[] = {
+        {{NULL}, "librosa-0.10 ", "rate=22050 n_fft=2048 hop=512 "},
+        {{"features.rate=22050", "features.n_fft=2048", "features.top_db=80"},
+         "librosa-0.10 ",
+         "window=hann-periodic pad=zeros-centred power=2 mel=slaney norm=slaney n_mels=128 f_min=0 "
+         "f_max=11025 ref=max amin=1e-10 top_db=80"},
+        {{"features.preset=librosa-0.8"}, "librosa-0.8 ", "rate=22050 n_fft=2048 hop=512 "},
+        {{"features.preset=whisper", "store.dtype=f32"}, "whisper ", "rate=16000 n_fft=400 "},
+        {{"features.preset=whisper", "features.n_mels=128", "store.dtype=f32"},
+         "whisper ",
+         "n_mels=128 "},
+        {{"features.preset=torchaudio", "features.top_db=60", "store.dtype=f32"},
+         "torchaudio ",
+         "ref=1 amin=1e-10 top_db=60"},
+        {{"features.preset=kaldi-ast", "store.dtype=f32"}, "kaldi-ast ", "f_min=20 f_max=8000 "},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct settings s;
+        struct extract_plan plan;
+        struct err e = {0};
+        char text[SPEC_TEXT_BYTES];
+        default_settings(&s);
+        for (size_t k = 0; k < 3 && rows[i].set[k] != NULL; k++)
+            CHECK_OK(conf_set(&settings_table, rows[i].set[k], &s, &e), &e);
+        CHECK_OK(extract_plan_init(&s, &plan, &e), &e);
+        feature_spec_text(&plan.spec, text);
+        CHECK(strncmp(text, rows[i].begins, strlen(rows[i].begins)) == 0);
+        CHECK(strstr(text, rows[i].has) != NULL);
+        extract_plan_release(&plan);
+        if (i < 3)
+            continue;
+        CHECK_OK(conf_set(&settings_table, "store.dtype=u8", &s, &e), &e);
+        CHECK(!extract_plan_init(&s, &plan, &e));
+        CHECK(e.kind == ERR_USAGE);
+        CHECK(strstr(e.msg, "set store.dtype = f32") != NULL);
+    }
+}
+
 static void test_impossible_plans(void)
 {
     static const char *const changes[] = {"clip.ms=600000 augment.positives=255", "features.hop=1",
-                                          "augment.chain=fly(1,2)"};
+                                          "augment.chain=fly(1,2)",
+                                          "features.preset=whisper features.top_db=60 "
+                                          "store.dtype=f32"};
     for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
         struct settings s;
         struct extract_plan plan;
@@ -259,6 +305,7 @@ int main(void)
     RUN(test_large);
     RUN(test_bad);
     RUN(test_recipe);
+    RUN(test_presets);
     RUN(test_impossible_plans);
     spool_close(spool);
     fixture_remove(dir);

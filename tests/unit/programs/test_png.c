@@ -129,7 +129,7 @@ static void test_spectrogram(void)
     struct err e = {0};
     struct buf file;
     buf_init(&file, FILE_BYTES_MAX);
-    CHECK_OK(picture_spectrogram(db, 3, 2, 80, &file, &e), &e);
+    CHECK_OK(picture_spectrogram(db, 3, 2, -80, 0, &file, &e), &e);
     struct span data = chunk_find(&file, "IDAT");
     uint8_t rows[8];
     uLongf n = sizeof rows;
@@ -143,7 +143,7 @@ static void test_spectrogram(void)
         quiet[i] = -80;
     quiet[LONG - 1] = 0; /* one loud frame must not vanish */
     buf_init(&file, FILE_BYTES_MAX);
-    CHECK_OK(picture_spectrogram(quiet, LONG, 1, 80, &file, &e), &e);
+    CHECK_OK(picture_spectrogram(quiet, LONG, 1, -80, 0, &file, &e), &e);
     struct span header = chunk_find(&file, "IHDR");
     uint32_t width = be32(header.ptr);
     CHECK(width <= PICTURE_WIDTH_MAX);
@@ -154,7 +154,7 @@ static void test_spectrogram(void)
     CHECK_U64(row[width], 255);
     buf_release(&file);
     buf_init(&file, FILE_BYTES_MAX);
-    CHECK(!picture_spectrogram(quiet, 0, 1, 80, &file, &e));
+    CHECK(!picture_spectrogram(quiet, 0, 1, -80, 0, &file, &e));
     buf_release(&file);
 }
 

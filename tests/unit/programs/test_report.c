@@ -97,11 +97,14 @@ static void test_axes(void)
     /* Slaney's scale: 200/3 Hz a mel up to 1000 Hz, then 27 mels to a factor of 6.4. The lowest of
      * 128 bands peaks at 1/129 of the range, and its centre is half a row above the lower edge. */
     double mel_max = 15 + 27 * log(11.025) / log(6.4);
-    CHECK_NEAR(plot_mel_height(mel_max / 129 * 200 / 3, 0, 11025, 128), 0.5 / 128, 1e-9);
-    CHECK(plot_mel_height(0, 0, 11025, 128) < 0);
-    CHECK(plot_mel_height(11025, 0, 11025, 128) > 1);
-    CHECK_NEAR(plot_mel_height(1000, 0, 11025, 128), (15 / mel_max * 129 - 0.5) / 128, 1e-9);
-    CHECK_NEAR(plot_mel_height(6400, 0, 11025, 128), (42 / mel_max * 129 - 0.5) / 128, 1e-9);
+    CHECK_NEAR(plot_mel_height(mel_max / 129 * 200 / 3, FEATURE_MEL_SLANEY, 0, 11025, 128),
+               0.5 / 128, 1e-9);
+    CHECK(plot_mel_height(0, FEATURE_MEL_SLANEY, 0, 11025, 128) < 0);
+    CHECK(plot_mel_height(11025, FEATURE_MEL_SLANEY, 0, 11025, 128) > 1);
+    CHECK_NEAR(plot_mel_height(1000, FEATURE_MEL_SLANEY, 0, 11025, 128),
+               (15 / mel_max * 129 - 0.5) / 128, 1e-9);
+    CHECK_NEAR(plot_mel_height(6400, FEATURE_MEL_SLANEY, 0, 11025, 128),
+               (42 / mel_max * 129 - 0.5) / 128, 1e-9);
 }
 
 static void metrics_of(const char *text, struct metrics *out)

@@ -18,7 +18,7 @@
 #define CHECKPOINT_NS (300 * NS_PER_S)
 
 static struct {
-    const char *name, *groups, *weights;
+    const char *name, *groups, *weights, *unfreeze;
     uint64_t epochs, batch, threads;
     bool resume, replace, json;
 } options = {.name = "default"};
@@ -85,6 +85,7 @@ static bool run_train(const struct args *args, struct err *e)
         .name = options.name,
         .model = s->train.model == SETTING_MODEL_RESNET18 ? "resnet18" : "cnn",
         .weights_path = options.weights,
+        .unfreeze = options.unfreeze,
         .groups_path = options.groups,
         .seed = s->seed,
         .threads = (uint32_t)(options.threads != 0 ? options.threads : s->train.threads),
@@ -232,6 +233,8 @@ static const struct option train_options[] = {
      "CSV with track_id and work_id: whole works are held out"},
     {"weights", 'w', OPTION_STR, &options.weights, "FILE",
      "first weights of a resnet18: safetensors as timm ships it"},
+    {"unfreeze", 'u', OPTION_STR, &options.unfreeze, "PART",
+     "train this part and what follows it: all (default), layer3+, layer4, fc ..."},
     {"epochs", 'e', OPTION_U64, &options.epochs, "N", "instead of train.epochs"},
     {"batch", 'b', OPTION_U64, &options.batch, "N", "instead of train.batch"},
     {"threads", 't', OPTION_U64, &options.threads, "N", "instead of train.threads"},
@@ -250,7 +253,8 @@ static const struct option eval_options[] = {
 
 static const struct command commands[] = {
     {.name = "train",
-     .synopsis = "DIR [--name NAME] [--groups FILE] [--weights FILE] [--epochs N] [--resume | "
+     .synopsis = "DIR [--name NAME] [--groups FILE] [--weights FILE] [--unfreeze PART] "
+                 "[--epochs N] [--resume | "
                  "--replace] [--json]",
      .help =
          "Trains a network on the store of DIR by triplet loss.\n"

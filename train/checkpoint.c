@@ -33,6 +33,7 @@ static const struct field recipe_fields[] = {
     RECIPE("n_frames", FIELD_I32, model.n_frames, true),
     RECIPE("n_mels", FIELD_I32, model.n_mels, true),
     RECIPE("dropout", FIELD_F64, model.dropout, true),
+    RECIPE("unfreeze", FIELD_TEXT, model.unfreeze, true),
     RECIPE("feature_spec", FIELD_HEX, spec_hash, true),
     RECIPE("store_root", FIELD_HEX, root, true),
     RECIPE("seed", FIELD_U64, seed, true),

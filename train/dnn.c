@@ -265,7 +265,7 @@ static bool add_begun(struct net *n, struct call_list *list, size_t op_i, int32_
 static void keep_for_backward(struct net *n, size_t op_i, int32_t tensor)
 {
     int32_t item = op_tensor(n, tensor)->value_item;
-    if (item >= 0)
+    if (item >= 0 && op_tensor(n, n->ops[op_i].out)->needs_grad)
         arena_extend(&n->arena, item, tick_backward(n, op_i));
 }
 
@@ -402,9 +402,10 @@ static bool prepare_weighted(struct net *n, size_t op_i, struct err *e)
     keep_for_backward(n, op_i, op->in[0]);
     weighted_init(n, op, &w);
     bool ok = weighted_pd(n, &w, PASS_FORWARD, NULL, &forward, e) &&
-              weighted_forward(n, op_i, &w, forward, e) &&
-              weighted_pd(n, &w, PASS_WEIGHT, forward, &weight, e) &&
-              weighted_backward_weight(n, op_i, &w, weight, e);
+              weighted_forward(n, op_i, &w, forward, e);
+    if (ok && !op->frozen)
+        ok = weighted_pd(n, &w, PASS_WEIGHT, forward, &weight, e) &&
+             weighted_backward_weight(n, op_i, &w, weight, e);
     if (ok && op_tensor(n, op->in[0])->needs_grad)
         ok = weighted_pd(n, &w, PASS_DATA, forward, &data, e) &&
              weighted_backward_data(n, op_i, &w, data, e);
@@ -492,9 +493,9 @@ static bool prepare_bn(struct net *n, size_t op_i, struct err *e)
     const struct op *op = &n->ops[op_i];
     struct dnn_op *state = &d->ops[op_i];
     struct shape shape = net_shape(n, op->in[0]);
-    int32_t first = tick_forward(op_i), last = tick_backward(n, op_i);
+    int32_t first = tick_forward(op_i), last = op->frozen ? first : tick_backward(n, op_i);
     size_t stat_bytes = (size_t)shape.c * sizeof(float);
-    assert(op_tensor(n, op->in[0])->needs_grad);
+    assert(op->frozen || op_tensor(n, op->in[0])->needs_grad);
     keep_for_backward(n, op_i, op->in[0]);
     state->mean_item = arena_add(&n->arena, stat_bytes, first, last);
     state->var_item = arena_add(&n->arena, stat_bytes, first, last);
@@ -518,7 +519,7 @@ static bool prepare_bn(struct net *n, size_t op_i, struct err *e)
     struct place running_mean = {AT_PARAM, op->par[2]}, running_var = {AT_PARAM, op->par[3]};
     ok = bn_forward_call(n, op_i, &state->train, &b, train, b.mean, b.var, b.workspace, e) &&
          bn_forward_call(n, op_i, &state->eval, &b, eval, running_mean, running_var, -1, e) &&
-         bn_backward_call(n, op_i, &b, train, e);
+         (op->frozen || bn_backward_call(n, op_i, &b, train, e));
 out:
     dnnl_primitive_desc_destroy(train);
     dnnl_primitive_desc_destroy(eval);
@@ -562,8 +563,9 @@ static bool prepare_maxpool(struct net *n, size_t op_i, struct err *e)
         goto out;
     const dnnl_memory_desc_t *ws_md =
         dnnl_primitive_desc_query_md(forward, dnnl_query_workspace_md, 0);
-    struct place ws = {AT_ITEM, arena_add(&n->arena, dnnl_memory_desc_get_size(ws_md),
-                                          tick_forward(op_i), tick_backward(n, op_i))};
+    int32_t first = tick_forward(op_i), last = tick_backward(n, op_i);
+    struct place ws = {AT_ITEM, arena_add(&n->arena, dnnl_memory_desc_get_size(ws_md), first,
+                                          op->frozen ? first : last)};
     struct arg args[] = {{DNNL_ARG_SRC, &src, {AT_VALUE, op->in[0]}},
                          {DNNL_ARG_DST, &dst, {AT_VALUE, op->out}},
                          {DNNL_ARG_WORKSPACE, ws_md, ws}};
@@ -760,10 +762,10 @@ static bool dnn_forward(struct net *n, size_t op_i, enum net_mode mode, struct e
         kernel_dropout(n, op_i, mode, false);
     else if (op->kind == OP_L2NORM)
         kernel_l2norm_forward(n, op);
-    bool own = mode == NET_EVAL && state->eval.n > 0;
+    bool own = (mode == NET_EVAL || op->frozen) && state->eval.n > 0;
     if (!list_run(n, own ? &state->eval : &state->train, e))
         return false;
-    if (op->kind == OP_BN && mode == NET_TRAIN)
+    if (op->kind == OP_BN && !own)
         bn_after_training(n, op_i);
     return true;
 }

@@ -42,64 +42,90 @@ static int32_t residual_block(struct net *n, const char *name, int32_t x, int32_
     return net_add_relu(n, y, beside);
 }
 
-/* Pooled features to the embedding. */
-static int32_t head(struct net *n, const struct model_spec *spec, int32_t x)
+struct builder {
+    struct net *net;
+    const struct model_spec *spec;
+    bool is_trained; /* the part being declared */
+};
+
+static void begin_part(struct builder *b, const char *part)
 {
-    x = net_global_average(n, x);
-    if (spec->dropout > 0.0)
-        x = net_dropout(n, x, spec->dropout);
-    x = net_linear(n, "fc", x, EMBEDDING_DIM);
-    return net_l2norm(n, x);
+    size_t len = strlen(part);
+    const char *from = b->spec->unfreeze;
+    b->is_trained =
+        b->is_trained || strcmp(from, "all") == 0 ||
+        (strncmp(from, part, len) == 0 && (from[len] == '\0' || strcmp(from + len, "+") == 0));
+    net_freeze(b->net, !b->is_trained);
 }
 
-static int32_t stage(struct net *n, const char *name, int32_t x, int32_t channels)
+/* Pooled features to the embedding. */
+static int32_t head(struct builder *b, int32_t x)
+{
+    begin_part(b, "fc");
+    x = net_global_average(b->net, x);
+    if (b->spec->dropout > 0.0)
+        x = net_dropout(b->net, x, b->spec->dropout);
+    x = net_linear(b->net, "fc", x, EMBEDDING_DIM);
+    return net_l2norm(b->net, x);
+}
+
+static int32_t stage(struct builder *b, const char *name, int32_t x, int32_t channels)
 {
     char full[NET_NAME_BYTES];
-    x = conv_3x3(n, join(full, name, "down.conv"), x, 2, channels);
-    x = net_bn(n, join(full, name, "down.bn"), x, true);
-    return residual_block(n, join(full, name, "0"), x, 1, channels);
+    begin_part(b, name);
+    x = conv_3x3(b->net, join(full, name, "down.conv"), x, 2, channels);
+    x = net_bn(b->net, join(full, name, "down.bn"), x, true);
+    return residual_block(b->net, join(full, name, "0"), x, 1, channels);
 }
 
-static int32_t build_cnn(struct net *n, const struct model_spec *spec, int32_t x)
+static int32_t build_cnn(struct builder *b, int32_t x)
 {
+    struct net *n = b->net;
     struct window stem = {{7, 5}, {4, 2}, {3, 2}};
+    begin_part(b, "conv1");
     x = net_conv(n, "conv1", x, &stem, 16);
     x = net_bn(n, "bn1", x, true);
-    x = stage(n, "layer1", x, 32);
-    x = stage(n, "layer2", x, 64);
-    x = stage(n, "layer3", x, 128);
+    x = stage(b, "layer1", x, 32);
+    x = stage(b, "layer2", x, 64);
+    x = stage(b, "layer3", x, 128);
+    begin_part(b, "bands");
     struct window all_bands = {{1, net_shape(n, x).w}, {1, 1}, {0, 0}};
     x = net_bn(n, "bands.bn", net_conv(n, "bands.conv", x, &all_bands, 128), true);
-    return head(n, spec, x);
+    return head(b, x);
 }
 
-static int32_t build_resnet18(struct net *n, const struct model_spec *spec, int32_t x)
+static int32_t build_resnet18(struct builder *b, int32_t x)
 {
     static const struct {
-        const char *blocks[2];
+        const char *name;
         int32_t stride, channels;
-    } layers[] = {{{"layer1.0", "layer1.1"}, 1, 64},
-                  {{"layer2.0", "layer2.1"}, 2, 128},
-                  {{"layer3.0", "layer3.1"}, 2, 256},
-                  {{"layer4.0", "layer4.1"}, 2, 512}};
+    } layers[] = {{"layer1", 1, 64}, {"layer2", 2, 128}, {"layer3", 2, 256}, {"layer4", 2, 512}};
+    struct net *n = b->net;
+    char block[NET_NAME_BYTES];
     struct window stem = {{7, 7}, {2, 2}, {3, 3}}, pool = {{3, 3}, {2, 2}, {1, 1}};
+    begin_part(b, "conv1");
     x = net_conv(n, "conv1", x, &stem, 64);
     x = net_bn(n, "bn1", x, true);
     x = net_maxpool(n, x, &pool);
     for (size_t i = 0; i < ARRAY_LEN(layers); i++) {
-        x = residual_block(n, layers[i].blocks[0], x, layers[i].stride, layers[i].channels);
-        x = residual_block(n, layers[i].blocks[1], x, 1, layers[i].channels);
+        begin_part(b, layers[i].name);
+        x = residual_block(n, join(block, layers[i].name, "0"), x, layers[i].stride,
+                           layers[i].channels);
+        x = residual_block(n, join(block, layers[i].name, "1"), x, 1, layers[i].channels);
     }
-    return head(n, spec, x);
+    return head(b, x);
 }
 
 static const struct {
     const char *name;
-    int32_t (*build)(struct net *n, const struct model_spec *spec, int32_t x);
-} models[] = {{"cnn", build_cnn}, {"resnet18", build_resnet18}};
+    int32_t (*build)(struct builder *b, int32_t x);
+    const char *parts;
+} models[] = {{"cnn", build_cnn, "conv1, layer1, layer2, layer3, bands, fc"},
+              {"resnet18", build_resnet18, "conv1, layer1, layer2, layer3, layer4, fc"}};
 
 bool model_build(struct net *n, const struct model_spec *spec, int32_t n_pictures, struct err *e)
 {
+    struct builder b = {.net = n, .spec = spec};
     if (spec->n_frames < MODEL_SIDE_MIN || spec->n_mels < MODEL_SIDE_MIN)
         return err_set(e, ERR_USAGE, "pictures of %d frames by %d mels are too small: %d needed",
                        spec->n_frames, spec->n_mels, MODEL_SIDE_MIN);
@@ -107,7 +133,11 @@ bool model_build(struct net *n, const struct model_spec *spec, int32_t n_picture
         if (strcmp(spec->name, models[i].name) != 0)
             continue;
         int32_t x = net_input(n, (struct shape){n_pictures, spec->n_frames, spec->n_mels, 1});
-        return net_finish(n, models[i].build(n, spec, x), false, e);
+        x = models[i].build(&b, x);
+        if (!b.is_trained)
+            return err_set(e, ERR_USAGE, "%s cannot be unfrozen from \"%s\": all, or one of %s",
+                           spec->name, spec->unfreeze, models[i].parts);
+        return net_finish(n, x, false, e);
     }
     return err_set(e, ERR_USAGE, "there is no model \"%s\": known are cnn and resnet18",
                    spec->name);

@@ -18,6 +18,9 @@
  *     layer1 two residual blocks at 64; layer2, 3, 4: two at 128, 256, 512, the first with stride 2
  *     global average, dropout, fc, l2norm
  *
+ * Parts that can be trained from, in order: conv1, layer1 ... layer3 (resnet18: layer4), bands (cnn
+ * only), fc.
+ *
  * A residual block is conv 3x3, bn, relu, conv 3x3, bn, added to its input (where the shape
  * changes: to a 1x1 convolution and bn of it), relu.
  */
@@ -32,10 +35,12 @@ struct model_spec {
     char name[NET_NAME_BYTES]; /* "cnn", "resnet18" */
     int32_t n_frames, n_mels;
     double dropout;
+    char unfreeze[16]; /* "all"; "layer4": that part and what follows it is trained; "layer3+", "fc"
+                        */
 };
 
-/* Declares the model for batches of n_pictures and finishes the tape. An unknown name and a picture
- * too small for the strides are ERR_USAGE. */
+/* Declares the model for batches of n_pictures and finishes the tape. An unknown name or part and a
+ * picture too small for the strides are ERR_USAGE. */
 MUST_CHECK bool model_build(struct net *n, const struct model_spec *spec, int32_t n_pictures,
                             struct err *e);
 

@@ -57,7 +57,7 @@ static int32_t add_param(struct net *n, const char *layer, const char *field, bo
     assert(len > 0 && (size_t)len < sizeof item->name);
     assert(params_find(p, item->name) == item || params_find(p, item->name) == NULL);
     item->n_dims = n_dims;
-    item->trainable = trainable;
+    item->trainable = trainable && !n->freezing;
     item->count = 1;
     for (uint32_t i = 0; i < n_dims; i++) {
         assert(dims[i] > 0);
@@ -79,11 +79,17 @@ static struct op *add_op(struct net *n, enum op_kind kind, int32_t a, int32_t b,
                       .out = (int32_t)n->n_tensors,
                       .n_in = (a >= 0) + (b >= 0),
                       .par = {-1, -1, -1, -1},
+                      .frozen = n->freezing,
                       .temp = -1};
     n->tensors[n->n_tensors++] = (struct tensor){
         .shape = out, .producer = (int32_t)n->n_ops, .value_item = -1, .grad_item = -1};
     n->n_ops++;
     return op;
+}
+
+void net_freeze(struct net *n, bool frozen)
+{
+    n->freezing = frozen;
 }
 
 struct shape net_shape(const struct net *n, int32_t tensor)
@@ -205,14 +211,15 @@ static void layout_params(struct params *p)
     memset(p->grad, 0, p->n_trainable * sizeof *p->grad);
 }
 
-/* A gradient is needed downstream of any parameter. */
+/* A gradient is needed downstream of any parameter that is trained. */
 static void mark_gradients(struct net *n)
 {
     for (size_t i = 0; i < n->n_ops; i++) {
         struct op *op = &n->ops[i];
-        bool needs = op->par[0] >= 0;
+        bool needs = op->par[0] >= 0 && !op->frozen;
         for (int32_t k = 0; k < op->n_in; k++)
             needs = needs || n->tensors[op->in[k]].needs_grad;
+        assert(!needs || !op->frozen);
         n->tensors[op->out].needs_grad = needs;
     }
     bool begun[NET_OPS_MAX] = {false};

@@ -48,7 +48,7 @@ struct param {
     int32_t dims[4];
     size_t offset; /* floats into value; for trainable ones into grad too */
     size_t count;
-    bool trainable;    /* false: a buffer (running statistics) */
+    bool trainable;    /* false: a buffer (running statistics), or frozen */
     int64_t n_batches; /* of a running mean: training batches seen (num_batches_tracked) */
 };
 
@@ -89,6 +89,11 @@ int32_t net_global_average(struct net *n, int32_t in); /* (n,h,w,c)->(n,1,1,c) *
 int32_t net_linear(struct net *n, const char *name, int32_t in, int32_t out_features);
 int32_t net_dropout(struct net *n, int32_t in, double rate); /* survivors times 1 / (1 - rate) */
 int32_t net_l2norm(struct net *n, int32_t in);               /* x / max(|x|, 1e-12) */
+
+/* What is declared from here on is frozen, or not any more: its parameters have no gradient and its
+ * batch norms use their running statistics and leave them alone, in training, too. Only the
+ * beginning of a network can be frozen: nothing frozen may follow what is trained. */
+void net_freeze(struct net *n, bool frozen);
 
 struct shape net_shape(const struct net *n, int32_t tensor);
 

@@ -33,6 +33,8 @@ static bool ref_prepare(struct net *n, size_t op_i, struct err *e)
 {
     (void)e;
     const struct op *op = &n->ops[op_i];
+    if (!op_tensor(n, op->out)->needs_grad)
+        return true;
     bool keeps_in = op->kind == OP_CONV || op->kind == OP_BN || op->kind == OP_MAXPOOL ||
                     op->kind == OP_LINEAR || op->kind == OP_L2NORM;
     bool keeps_out = op->kind == OP_RELU || op->kind == OP_ADD_RELU || op->kind == OP_L2NORM;
@@ -202,7 +204,7 @@ static void bn_forward(struct net *n, const struct op *op, enum net_mode mode)
     const float *weight = param_value(n, op->par[0]), *bias = param_value(n, op->par[1]);
     double *y = tensor_value(n, op->out);
     double *mean = mem_alloc(channels, sizeof *mean), *var = mem_alloc(channels, sizeof *var);
-    if (mode == NET_TRAIN) {
+    if (mode == NET_TRAIN && !op->frozen) {
         channel_moments(s, x, mean, var);
         bn_update_running(n, op, mean, var);
     } else {

@@ -42,7 +42,8 @@ struct op {
     int32_t n_in;
     int32_t par[4];
     struct window window;
-    bool relu;    /* bn */
+    bool relu; /* bn */
+    bool frozen;
     double rate;  /* dropout */
     bool add[2];  /* the gradient of in[i] is already begun: add to it */
     int32_t temp; /* arena item of the back end's choice, or -1 */
@@ -58,6 +59,7 @@ struct net {
     struct tensor tensors[NET_OPS_MAX];
     size_t n_tensors;
     int32_t output;
+    bool freezing; /* what is declared now */
     bool poison;
     bool finished;
     struct params params;

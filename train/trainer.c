@@ -173,6 +173,8 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
         .n_train_clips = n_clips,
         .n_validation_clips = t->split.validation.n_clips,
     };
+    snprintf(t->recipe.model.unfreeze, sizeof t->recipe.model.unfreeze, "%s",
+             p->unfreeze != NULL ? p->unfreeze : "all");
     snprintf(t->recipe.model.name, sizeof t->recipe.model.name, "%s", p->model);
     if (p->groups_path != NULL)
         snprintf(t->recipe.groups_path, sizeof t->recipe.groups_path, "%s", p->groups_path);
@@ -440,6 +442,9 @@ static bool first_weights(struct trainer *t, struct err *e)
     const char *path = t->params->weights_path;
     struct weights_report r;
     model_init(net_params(t->net), t->params->seed);
+    if (path == NULL && strcmp(t->recipe.model.unfreeze, "all") != 0)
+        log_warn("frozen layers keep drawn weights: --weights FILE gives them better ones",
+                 "unfreeze=%s", t->recipe.model.unfreeze);
     if (path == NULL)
         return true;
     if (!weights_load(path, net_params(t->net), &r, e))

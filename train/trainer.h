@@ -16,6 +16,7 @@ struct train_params {
     const char *dir;          /* the data set */
     const char *name;         /* of the model: letters, digits, '-', '_', '.' */
     const char *model;        /* "cnn", "resnet18" */
+    const char *unfreeze;     /* as model_spec's; NULL: all */
     const char *weights_path; /* NULL: drawn; else train/weights.h */
     const char *groups_path;  /* NULL: split by track */
     uint64_t seed;

@@ -14,8 +14,8 @@
 
 enum { FRAMES = 40, MELS = 24, TRIPLETS = 2, SEED = 11 };
 
-static const struct model_spec spec = {"cnn", FRAMES, MELS, 0.0};
-static const struct model_spec resnet = {"resnet18", FRAMES, MELS, 0.0};
+static const struct model_spec spec = {"cnn", FRAMES, MELS, 0.0, "all"};
+static const struct model_spec resnet = {"resnet18", FRAMES, MELS, 0.0, "all"};
 
 static struct net *build_model(const struct backend *backend, const struct model_spec *s,
                                size_t n_triplets)
@@ -161,6 +161,70 @@ static void test_dnn_is_ref_resnet18(void)
     check_dnn_is_ref(&resnet);
 }
 
+/* The gradient of what is trained is right behind what is frozen, and the two back ends agree. */
+static void test_frozen_gradient(void)
+{
+    static const struct model_spec from_layer3 = {"cnn", FRAMES, MELS, 0.0, "layer3+"};
+    static const struct model_spec from_layer4 = {"resnet18", FRAMES, MELS, 0.0, "layer4"};
+    static const struct model_spec only_fc = {"resnet18", FRAMES, MELS, 0.0, "fc"};
+    check_gradient(&from_layer3, 1);
+    check_dnn_is_ref(&from_layer3);
+    check_dnn_is_ref(&from_layer4);
+    check_dnn_is_ref(&only_fc);
+}
+
+static bool is_before_layer4(const char *name)
+{
+    return strncmp(name, "layer4", 6) != 0 && strncmp(name, "fc", 2) != 0;
+}
+
+/* Steps move layer4 and fc and leave the rest, running statistics included, bit for bit. */
+static void test_frozen_stays(void)
+{
+    static const struct model_spec frozen = {"resnet18", FRAMES, MELS, 0.0, "layer4"};
+    struct net *n = build_model(&backend_dnn, &frozen, TRIPLETS);
+    struct params *p = net_params(n);
+    struct err e = {0};
+    CHECK_U64(p->n_trainable, 8459392); /* 8,393,728 of layer4 and 65,664 of fc */
+    float *before = mem_alloc(p->n_floats, sizeof *before), *x = pictures(3 * TRIPLETS);
+    memcpy(before, p->value, p->n_floats * sizeof *before);
+    double *grad = mem_alloc(3 * TRIPLETS * EMBEDDING_DIM, sizeof *grad);
+    struct adam adam;
+    adam_init(&adam, p->n_trainable);
+    for (int step = 0; step < 3; step++) {
+        loss_of(n, x, TRIPLETS, grad);
+        CHECK_OK(net_backward(n, grad, &e), &e);
+        adam_step(&adam, p->value, p->grad, 1e-3, 1e-2);
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        const struct param *item = &p->items[i];
+        bool same = memcmp(before + item->offset, p->value + item->offset,
+                           item->count * sizeof *before) == 0;
+        if (same != is_before_layer4(item->name))
+            test_fail(__FILE__, __LINE__, item->name);
+        CHECK(item->n_batches == 0 || !is_before_layer4(item->name));
+    }
+    adam_release(&adam);
+    mem_free(grad);
+    mem_free(x);
+    mem_free(before);
+    net_free(n);
+}
+
+/* No activation of a frozen layer is kept for a backward pass. */
+static void test_frozen_memory(void)
+{
+    static const struct model_spec frozen = {"resnet18", 256, 128, 0.0, "layer4"};
+    static const struct model_spec whole = {"resnet18", 256, 128, 0.0, "all"};
+    struct net *a = build_model(&backend_dnn, &frozen, 4);
+    struct net *b = build_model(&backend_dnn, &whole, 4);
+    printf("# a step needs %zu MB, %zu MB where all layers are trained\n", net_arena_bytes(a) >> 20,
+           net_arena_bytes(b) >> 20);
+    CHECK(2 * net_arena_bytes(a) < net_arena_bytes(b));
+    net_free(a);
+    net_free(b);
+}
+
 /* torchvision's resnet18: its 122 tensors (reference: its state_dict), one input channel, 128
  * outputs: 11,235,904 weights beside running statistics. */
 static void test_resnet18_layout(void)
@@ -245,10 +309,15 @@ static void test_refuses_models(void)
 {
     struct err e = {0};
     struct net *n = net_new(&backend_ref, 1, 1);
-    struct model_spec s = {"resnet999", FRAMES, MELS, 0.0};
+    struct model_spec s = {"resnet999", FRAMES, MELS, 0.0, "all"};
     CHECK(!model_build(n, &s, 3, &e));
     CHECK(strstr(e.msg, "resnet999") != NULL);
-    s = (struct model_spec){"cnn", 4, MELS, 0.0};
+    s = (struct model_spec){"cnn", FRAMES, MELS, 0.0, "layer4"};
+    CHECK(!model_build(n, &s, 3, &e));
+    CHECK(strstr(e.msg, "\"layer4\"") != NULL && strstr(e.msg, "bands") != NULL);
+    net_free(n);
+    n = net_new(&backend_ref, 1, 1);
+    s = (struct model_spec){"cnn", 4, MELS, 0.0, "all"};
     CHECK(!model_build(n, &s, 3, &e));
     net_free(n);
 }
@@ -379,6 +448,9 @@ int main(void)
     RUN(test_resnet18_layout);
     RUN(test_whole_gradient_resnet18);
     RUN(test_dnn_is_ref_resnet18);
+    RUN(test_frozen_gradient);
+    RUN(test_frozen_stays);
+    RUN(test_frozen_memory);
     RUN(test_overfits);
     RUN(test_first_weights);
     RUN(test_refuses_models);

@@ -236,7 +236,7 @@ static void test_cut_files(void)
 int main(void)
 {
     struct err e = {0};
-    struct model_spec spec = {"resnet18", FRAMES, MELS, 0.0};
+    struct model_spec spec = {"resnet18", FRAMES, MELS, 0.0, "all"};
     snprintf(path, sizeof path, "/tmp/refrain-weights-%d", (int)getpid());
     net = net_new(&backend_ref, 1, 1);
     if (!model_build(net, &spec, 3, &e)) {

@@ -178,41 +178,47 @@ static const char *export_format = "npy", *export_dtype = "", *export_output;
 
 static const struct option export_options[] = {
     JSON_OPTION,
-    {"format", 'f', OPTION_STR, &export_format, "NAME", "npy, the only one so far"},
+    {"format", 'f', OPTION_STR, &export_format, "NAME",
+     "npy (if not said), safetensors, wds, kaldi, mds"},
     {"dtype", 'd', OPTION_STR, &export_dtype, "u8|f32",
-     "8-bit levels (only from a u8 store, and its default) or dB as float32"},
-    {"output", 'o', OPTION_STR, &export_output, "FILE.npy",
-     "the array; FILE.json beside it says what each row is"},
+     "8-bit levels (only from a u8 store, and its default; not for kaldi) or dB as float32"},
+    {"output", 'o', OPTION_STR, &export_output, "FILE",
+     "where to; FILE.json (FILE without its ending) says what each clip is"},
 };
 
-static bool export_values_parse(struct store *s, enum export_values *out, struct err *e)
+static bool export_values_parse(struct store *s, enum export_format format, enum export_values *out,
+                                struct err *e)
 {
     struct store_stat st;
-    if (strcmp(export_format, "npy") != 0)
-        return err_set(e, ERR_USAGE, "--format %s: there is only npy", export_format);
-    if (!export_output)
-        return err_set(e, ERR_USAGE, "export needs -o FILE.npy");
     if (!store_stat(s, &st, e))
         return false;
-    if (strcmp(export_dtype, "f32") == 0 || (!export_dtype[0] && st.dtype != RECORD_U8))
+    bool said = export_dtype[0] != '\0', levels = st.dtype == RECORD_U8 && format != EXPORT_KALDI;
+    if (said ? strcmp(export_dtype, "f32") == 0 : !levels)
         *out = EXPORT_DB;
-    else if (st.dtype == RECORD_U8 && (!export_dtype[0] || strcmp(export_dtype, "u8") == 0))
+    else if (levels && (!said || strcmp(export_dtype, "u8") == 0))
         *out = EXPORT_LEVELS;
     else
-        return err_set(e, ERR_USAGE, "--dtype %s from a store of %s: say u8 (of u8) or f32",
-                       export_dtype, record_dtype_name(st.dtype));
+        return err_set(e, ERR_USAGE, "--dtype %s as %s from a store of %s: say %sf32", export_dtype,
+                       export_format_name(format), record_dtype_name(st.dtype),
+                       levels ? "u8 or " : "");
     return true;
 }
 
 static bool run_export(const struct args *args, struct err *e)
 {
     struct store *s;
+    enum export_format format;
     enum export_values values;
     struct export_report report;
+    if (!export_format_parse(export_format, &format))
+        return err_set(e, ERR_USAGE, "--format %s: there are npy, safetensors, wds, kaldi and mds",
+                       export_format);
+    if (!export_output)
+        return err_set(e, ERR_USAGE, "export needs -o FILE");
     if (!store_open(args->items[0], &s, e))
         return false;
-    bool ok = export_values_parse(s, &values, e) &&
-              store_export_npy(s, export_output, values, &report, e);
+    bool ok = export_values_parse(s, format, &values, e) &&
+              store_export(s, export_output, format, values, &report, e);
     store_close(s);
     if (!ok)
         return false;
@@ -330,9 +336,12 @@ static const struct command commands[] = {
      .max_args = 1,
      .run = run_compact},
     {.name = "export",
-     .synopsis = "DIR -o FILE.npy [--format npy] [--dtype u8|f32] [--json]",
-     .help = "All records as one NumPy array that maps into memory, with a JSON description.",
+     .synopsis = "DIR -o FILE [--format NAME] [--dtype u8|f32] [--json]",
+     .help = "All records in a format of others, with a JSON description: a NumPy array that maps "
+             "into memory, safetensors, a WebDataset tar with index, a Kaldi archive with script, "
+             "a folder of Mosaic Streaming shards.",
      .examples = "refrain store export songs -o songs.npy\n"
+                 "refrain store export songs --format wds -o songs.tar\n"
                  "refrain store export songs -o songs.npy --dtype f32    # dB, four times larger",
      .options = export_options,
      .n_options = ARRAY_LEN(export_options),

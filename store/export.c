@@ -1,144 +1,57 @@
 #include "store/export.h"
 
-#include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
-#include "base/npy.h"
+#include "store/exporter.h"
 #include "store/reader.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { NPY_ROOM_BYTES = 4096, WRITE_BUFFER_BYTES = 1 << 20 };
-
-/* A file being written beside where it will lie. */
-struct draft {
-    const char *path;
-    char temp[PATH_BYTES];
-    FILE *file;
+static const struct export_sink *const SINKS[EXPORT_FORMATS] = {
+    [EXPORT_NPY] = &export_sink_npy, [EXPORT_SAFETENSORS] = &export_sink_safetensors,
+    [EXPORT_WDS] = &export_sink_wds, [EXPORT_KALDI] = &export_sink_kaldi,
+    [EXPORT_MDS] = &export_sink_mds,
 };
 
-static bool draft_open(struct draft *d, const char *path, struct err *e)
+const char *export_format_name(enum export_format f)
 {
-    *d = (struct draft){.path = path};
-    int n = snprintf(d->temp, sizeof d->temp, "%s.XXXXXX", path);
-    if (n < 0 || n >= (int)sizeof d->temp)
-        return err_set(e, ERR_PERM, "the path %.80s... is longer than %d bytes", path, PATH_BYTES);
-    int fd = mkstemp(d->temp);
-    if (fd < 0)
-        return err_set_errno(e, ERR_FATAL, errno, "cannot make a file beside %s", path);
-    d->file = fdopen(fd, "w");
-    assert(d->file);
-    setvbuf(d->file, NULL, _IOFBF, WRITE_BUFFER_BYTES);
-    return true;
+    assert(f < EXPORT_FORMATS);
+    return SINKS[f]->name;
 }
 
-static bool draft_keep(struct draft *d, struct err *e)
+bool export_format_parse(const char *name, enum export_format *out)
 {
-    bool ok = !ferror(d->file) && fflush(d->file) == 0 && fchmod(fileno(d->file), 0644) == 0 &&
-              fdatasync(fileno(d->file)) == 0;
-    ok = fclose(d->file) == 0 && ok;
-    d->file = NULL;
-    if (!ok || rename(d->temp, d->path) != 0)
-        return err_set_errno(e, ERR_FATAL, errno, "cannot write %s", d->path);
-    d->temp[0] = '\0';
-    return true;
-}
-
-static void draft_drop(struct draft *d)
-{
-    if (d->file)
-        fclose(d->file);
-    if (d->temp[0])
-        unlink(d->temp);
-    *d = (struct draft){0};
-}
-
-struct exporter {
-    struct store *store;
-    const struct store_snapshot *snap;
-    enum export_values values;
-    struct draft npy, description;
-    struct json json;
-    struct record_decoder *decoder;
-    void *clip;
-    size_t n_values;
-    uint64_t n_clips;
-    float scale, offset;
-    struct err err; /* of the callback */
-    bool failed;
-};
-
-static bool describe(struct exporter *x, uint64_t key, const struct record_info *info)
-{
-    struct json *j = &x->json;
-    struct store_track_info track;
-    if (!store_get_track(x->store, store_key_row(key), &track, &x->err))
-        return false;
-    json_object(j, NULL);
-    json_str(j, "track", track.track_id);
-    json_u64(j, "row", store_key_row(key));
-    json_u64(j, "clip", store_key_clip(key));
-    json_u64(j, "view", store_key_view(key));
-    json_u64(j, "start_ms", info->start_ms);
-    json_f64(j, "ref_db", (double)info->ref_db);
-    json_f64(j, "max_error_db", (double)info->max_err_db);
-    json_hex64(j, "source", info->source_id);
-    json_end(j);
-    return true;
-}
-
-static bool export_record(struct exporter *x, uint64_t key, struct span record)
-{
-    struct record_info info;
-    struct err *e = &x->err;
-    size_t value_bytes = x->values == EXPORT_LEVELS ? 1 : sizeof(float);
-    if (!record_verify(record, e) || !record_parse(record, &info, e))
-        return false;
-    bool ok = x->values == EXPORT_LEVELS
-                  ? record_decode_levels(x->decoder, record, x->clip, x->n_values, e)
-                  : record_decode(x->decoder, record, x->clip, x->n_values, e);
-    if (!ok)
-        return false;
-    if (x->n_clips == 0) {
-        x->scale = info.scale;
-        x->offset = info.offset;
+    for (size_t f = 0; f < EXPORT_FORMATS; f++) {
+        if (strcmp(name, SINKS[f]->name) == 0) {
+            *out = (enum export_format)f;
+            return true;
+        }
     }
-    if (info.scale != x->scale || info.offset != x->offset)
-        return err_set(e, ERR_PERM, "its grid is %g and %g, the first record's %g and %g",
-                       (double)info.scale, (double)info.offset, (double)x->scale,
-                       (double)x->offset);
-    if (!describe(x, key, &info))
-        return false;
-    if (fwrite(x->clip, value_bytes, x->n_values, x->npy.file) != x->n_values)
-        return err_set_errno(e, ERR_FATAL, errno, "cannot write %s", x->npy.path);
-    x->n_clips++;
-    return true;
+    return false;
 }
 
-static bool each(void *arg, uint64_t key, struct span record)
+bool exporter_write(struct exporter *x, const void *bytes, size_t n_bytes, struct err *e)
 {
-    struct exporter *x = arg;
-    if (x->n_clips == x->snap->n_keys)
-        return false; /* the store grew since */
-    if (x->snap->keys[x->n_clips] != key)
-        return true;
-    x->failed = !export_record(x, key, record);
-    if (x->failed)
-        err_wrap(&x->err, "row %" PRIu64 ", clip %u, view %u", store_key_row(key),
-                 store_key_clip(key), store_key_view(key));
-    return !x->failed;
+    x->n_bytes += n_bytes;
+    return draft_write(&x->data, bytes, n_bytes, e);
 }
 
-static void description_begin(struct exporter *x, const struct store_stat *st)
+/* ---------------------------------------------------------------- description */
+
+void export_describe(struct json *j, const struct export_clip *clip)
 {
-    struct json *j = &x->json;
-    json_init(j, x->description.file);
+    json_str(j, "track", clip->track->track_id);
+    json_u64(j, "row", store_key_row(clip->key));
+    json_u64(j, "clip", store_key_clip(clip->key));
+    json_u64(j, "view", store_key_view(clip->key));
+    json_u64(j, "start_ms", clip->info->start_ms);
+    json_f64(j, "ref_db", (double)clip->info->ref_db);
+    json_f64(j, "max_error_db", (double)clip->info->max_err_db);
+    json_hex64(j, "source", clip->info->source_id);
+}
+
+static void description_begin(struct json *j, const struct exporter *x)
+{
     json_object(j, NULL);
     json_str(j, "dtype", x->values == EXPORT_LEVELS ? "u8" : "f32");
     json_array(j, "shape");
@@ -146,79 +59,147 @@ static void description_begin(struct exporter *x, const struct store_stat *st)
     json_u64(j, NULL, x->snap->n_frames);
     json_u64(j, NULL, x->snap->n_mels);
     json_end(j);
+    json_f64(j, "scale", (double)x->scale); /* dB = value * scale + offset */
+    json_f64(j, "offset", (double)x->offset);
     json_hex64(j, "spec", x->snap->spec_hash);
     json_hex64(j, "root", x->snap->root);
-    json_str(j, "stored_as", record_dtype_name(st->dtype));
-    json_str(j, "recipe", st->recipe);
+    json_str(j, "stored_as", record_dtype_name(x->stat.dtype));
+    json_str(j, "recipe", x->stat.recipe);
     json_array(j, "clips");
 }
 
-static void description_end(struct exporter *x)
-{
-    bool levels = x->values == EXPORT_LEVELS;
-    json_end(&x->json);
-    /* dB = value * scale + offset */
-    json_f64(&x->json, "scale", levels ? (double)x->scale : 1.0);
-    json_f64(&x->json, "offset", levels ? (double)x->offset : 0.0);
-    json_end(&x->json);
-    json_finish(&x->json);
-}
-
+/* "x.npy", "x.tar", "x" become "x.json"; a folder's name has no ending to lose. */
 static void description_path(const char *path, char out[PATH_BYTES])
 {
-    size_t len = strlen(path);
-    if (len > 4 && strcmp(path + len - 4, ".npy") == 0)
-        len -= 4;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path,
+               *dot = strrchr(name, '.');
+    size_t len = dot && dot > name ? (size_t)(dot - path) : strlen(path);
     snprintf(out, PATH_BYTES, "%.*s.json", (int)size_min(len, PATH_BYTES - 8), path);
 }
 
-static bool export_all(struct store *s, struct exporter *x, const struct store_stat *st,
-                       struct err *e)
+/* ---------------------------------------------------------------- walk */
+
+struct walk {
+    struct exporter x;
+    const struct export_sink *sink;
+    struct draft description;
+    struct json json;
+    struct record_decoder *decoder;
+    void *values;
+    uint64_t n_clips;
+    struct err err; /* of the callback */
+};
+
+static bool decode(struct walk *w, struct span record, struct record_info *info, struct err *e)
 {
-    char header[NPY_ROOM_BYTES];
-    uint64_t shape[3] = {x->snap->n_keys, x->snap->n_frames, x->snap->n_mels};
-    size_t n = npy_header(header, sizeof header, x->values == EXPORT_LEVELS ? "|u1" : "<f4", shape,
-                          ARRAY_LEN(shape));
-    if (fwrite(header, 1, n, x->npy.file) != n)
-        return err_set_errno(e, ERR_FATAL, errno, "cannot write %s", x->npy.path);
-    description_begin(x, st);
-    if (!store_each(s, each, x, e))
+    struct exporter *x = &w->x;
+    if (!record_verify(record, e) || !record_parse(record, info, e))
         return false;
-    if (x->failed) {
-        *e = x->err;
-        return false;
-    }
-    description_end(x);
-    if (x->n_clips != x->snap->n_keys)
-        return err_set(e, ERR_FATAL, "%s is damaged: %" PRIu64 " of %zu records were found",
-                       s->env.dir, x->n_clips, x->snap->n_keys);
-    return draft_keep(&x->npy, e) && draft_keep(&x->description, e);
+    if (x->values == EXPORT_DB)
+        return record_decode(w->decoder, record, w->values, x->n_values, e);
+    if (info->scale != x->scale || info->offset != x->offset)
+        return err_set(e, ERR_PERM, "its grid is %g and %g, the first record's %g and %g",
+                       (double)info->scale, (double)info->offset, (double)x->scale,
+                       (double)x->offset);
+    return record_decode_levels(w->decoder, record, w->values, x->n_values, e);
 }
 
-bool store_export_npy(struct store *s, const char *path, enum export_values values,
-                      struct export_report *out, struct err *e)
+static bool walk_record(struct walk *w, uint64_t key, struct span record, struct err *e)
+{
+    struct record_info info;
+    struct store_track_info track;
+    struct export_clip clip = {key, &info, &track, w->values};
+    if (!decode(w, record, &info, e) ||
+        !store_get_track(w->x.store, store_key_row(key), &track, e) ||
+        !w->sink->put(&w->x, &clip, e))
+        return false;
+    json_object(&w->json, NULL);
+    export_describe(&w->json, &clip);
+    json_end(&w->json);
+    w->n_clips++;
+    return true;
+}
+
+static bool walk_each(void *arg, uint64_t key, struct span record)
+{
+    struct walk *w = arg;
+    const struct store_snapshot *snap = w->x.snap;
+    if (w->n_clips == snap->n_keys)
+        return false; /* the store grew since */
+    if (snap->keys[w->n_clips] != key)
+        return true;
+    return walk_record(w, key, record, &w->err) ||
+           err_wrap(&w->err, "row %" PRIu64 ", clip %u, view %u", store_key_row(key),
+                    store_key_clip(key), store_key_view(key));
+}
+
+static bool walk_all(struct walk *w, struct err *e)
+{
+    struct exporter *x = &w->x;
+    json_init(&w->json, w->description.file);
+    description_begin(&w->json, x);
+    if (!w->sink->begin(x, e))
+        return false;
+    if (!store_each(x->store, walk_each, w, e))
+        return false;
+    if (w->err.kind != ERR_NONE) {
+        *e = w->err;
+        return false;
+    }
+    json_end(&w->json);
+    json_end(&w->json);
+    json_finish(&w->json);
+    if (w->n_clips != x->snap->n_keys)
+        return err_set(e, ERR_FATAL, "%s is damaged: %" PRIu64 " of %zu records were found",
+                       x->store->env.dir, w->n_clips, x->snap->n_keys);
+    return w->sink->end(x, e) && draft_keep(&w->description, e);
+}
+
+/* How values relate to dB, which the first record says for all. */
+static bool find_grid(struct exporter *x, struct err *e)
+{
+    struct record_info info;
+    char augment[STORE_AUGMENT_BYTES];
+    if (x->values == EXPORT_DB)
+        return true;
+    if (!store_get_info(x->store, x->snap->keys[0], &info, augment, e))
+        return false;
+    x->scale = info.scale;
+    x->offset = info.offset;
+    return info.dtype == RECORD_U8 ||
+           err_set(e, ERR_USAGE, "the store is %s: levels of 8 bits are in a u8 store only",
+                   record_dtype_name(info.dtype));
+}
+
+bool store_export(struct store *s, const char *path, enum export_format format,
+                  enum export_values values, struct export_report *out, struct err *e)
 {
     struct store_snapshot snap;
-    struct store_stat st;
     char json_path[PATH_BYTES];
-    if (!store_stat(s, &st, e) || !store_snapshot_init(s, &snap, e))
+    if (!store_snapshot_init(s, &snap, e))
         return false;
-    struct exporter x = {.store = s,
-                         .snap = &snap,
-                         .values = values,
-                         .decoder = record_decoder_new(),
-                         .n_values = (size_t)snap.n_frames * snap.n_mels};
-    x.clip = mem_alloc_aligned(x.n_values, sizeof(float));
+    struct walk w = {.x = {.store = s,
+                           .snap = &snap,
+                           .path = path,
+                           .values = values,
+                           .scale = 1,
+                           .n_values = (size_t)snap.n_frames * snap.n_mels},
+                     .sink = SINKS[format],
+                     .decoder = record_decoder_new()};
+    w.x.clip_bytes = w.x.n_values * (values == EXPORT_LEVELS ? 1 : sizeof(float));
+    w.values = mem_alloc_aligned(w.x.n_values, sizeof(float));
     description_path(path, json_path);
-    bool ok = draft_open(&x.npy, path, e) && draft_open(&x.description, json_path, e) &&
-              export_all(s, &x, &st, e);
+    bool ok = store_stat(s, &w.x.stat, e) && find_grid(&w.x, e) &&
+              draft_open(&w.description, json_path, e) && walk_all(&w, e);
     if (ok)
-        *out = (struct export_report){x.n_clips, x.n_clips * x.n_values *
-                                                     (values == EXPORT_LEVELS ? 1 : sizeof(float))};
-    draft_drop(&x.npy);
-    draft_drop(&x.description);
-    record_decoder_free(x.decoder);
-    mem_free(x.clip);
+        *out = (struct export_report){w.n_clips, w.n_clips * w.x.clip_bytes};
+    if (w.sink->drop)
+        w.sink->drop(&w.x);
+    draft_drop(&w.x.data);
+    draft_drop(&w.x.index);
+    draft_drop(&w.description);
+    record_decoder_free(w.decoder);
+    mem_free(w.values);
     store_snapshot_release(&snap);
     return ok;
 }

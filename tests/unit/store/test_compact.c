@@ -142,7 +142,7 @@ static void test_export(void)
     make_store(dir, 1, 10);
     CHECK_OK(store_open(dir, &s, &e) && store_snapshot_init(s, &snap, &e), &e);
     snprintf(path, sizeof path, "%.3000s/out.npy", dir);
-    CHECK_OK(store_export_npy(s, path, EXPORT_LEVELS, &report, &e), &e);
+    CHECK_OK(store_export(s, path, EXPORT_NPY, EXPORT_LEVELS, &report, &e), &e);
     CHECK_U64(report.clips, snap.n_keys);
     read_file(dir, "out.npy", &npy);
     read_file(dir, "out.json", &json);
@@ -157,13 +157,13 @@ static void test_export(void)
     CHECK(strstr((char *)json.data, "\"offset\": -80"));
     buf_release(&npy);
 
-    CHECK_OK(store_export_npy(s, path, EXPORT_DB, &report, &e), &e);
+    CHECK_OK(store_export(s, path, EXPORT_NPY, EXPORT_DB, &report, &e), &e);
     read_file(dir, "out.npy", &npy);
     CHECK_U64(npy.len, header + snap.n_keys * N_VALUES * 4);
     CHECK(memmem(npy.data, header, "'<f4'", 5));
     buf_release(&npy);
     buf_release(&json);
-    CHECK(!store_export_npy(s, "/nonexistent/out.npy", EXPORT_DB, &report, &e));
+    CHECK(!store_export(s, "/nonexistent/out.npy", EXPORT_NPY, EXPORT_DB, &report, &e));
     CHECK(e.kind == ERR_FATAL);
     store_snapshot_release(&snap);
     store_close(s);

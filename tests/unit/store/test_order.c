@@ -79,6 +79,21 @@ static void test_epochs_and_seeds_differ(void)
     }
 }
 
+/* What comes in the short block at the end is not the same in each epoch, and over many epochs
+ * every index comes there. */
+static void test_the_end_moves(void)
+{
+    enum { N = STORE_BLOCK_KEYS + 30, EPOCHS = 100 };
+    struct store_order o = order_of(STORE_ORDER_BLOCK, 1);
+    size_t last[N] = {0};
+    for (o.epoch = 0; o.epoch < EPOCHS; o.epoch++) {
+        for (uint64_t i = STORE_BLOCK_KEYS; i < N; i++)
+            last[store_order_at(&o, N, i)]++;
+    }
+    for (size_t i = 0; i < N; i++) /* expected: 32, standard deviation 5 */
+        CHECK(last[i] > 5 && last[i] < 65);
+}
+
 /* In batches of any size, or after a stop: the same sequence, over the end of the epoch. */
 static void test_next_goes_on(void)
 {
@@ -203,6 +218,7 @@ int main(void)
     RUN(test_bijection);
     RUN(test_windows_read_runs);
     RUN(test_epochs_and_seeds_differ);
+    RUN(test_the_end_moves);
     RUN(test_next_goes_on);
     RUN(test_token_round_trip);
     RUN(test_token_layout);

@@ -81,6 +81,7 @@ static void test_draws_are_even(void)
     for (size_t i = 0; i < EPOCHS * n; i++) {
         uint64_t out[3];
         store_triplets_next(&t, &o, out, 1);
+        check_triplet(&m, out[0], out[1], out[2]);
         positives[out[1]]++;
         negatives[out[2]]++;
     }

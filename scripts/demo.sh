@@ -54,7 +54,7 @@ print("the server counted", stats["requests"], "requests on", stats["connections
 "$refrain" store stat "$dir/dataset"
 
 say "3  training; a work and its covers are on the same side of the split"
-"$refrain" train "$dir/dataset" --groups "$dir/corpus/truth.csv"
+"$refrain" train "$dir/dataset" --groups "$dir/corpus/truth.csv" --epochs 20
 
 say "4  model against baselines, on works that training never saw"
 "$refrain" eval "$dir/dataset" --groups "$dir/corpus/truth.csv"

@@ -2,7 +2,7 @@
  * Bytes nobody trusts to samples: MP3, AAC in MP4, Ogg Vorbis/Opus, FLAC, WAV in memory to
  * interleaved 16-bit samples at the file's own rate and channels, exactly as `ffmpeg -acodec
  * pcm_s16le` gives them (float to 16 bit is clip(rint(x * 32768)), wider integers are shifted
- * down, nothing is dithered). The only file that knows FFmpeg.
+ * down, nothing is dithered).
  *
  * Gapless trimming is libavcodec's: an MP3 with a LAME/Info header loses its encoder delay and
  * padding, one without keeps the 1105 samples of junk nobody can know about.
@@ -13,19 +13,7 @@
 #ifndef REFRAIN_DECODE_H
 #define REFRAIN_DECODE_H
 
-#include "base/err.h"
-
-/* What became of one item. Names are the causes of spool/bad. */
-enum decode_verdict {
-    DECODE_OK,
-    DECODE_NOT_AUDIO, /* no allowed container or codec, or no audio stream */
-    DECODE_EMPTY,     /* 0 bytes */
-    DECODE_CORRUPT,   /* more than 1 % of the packets failed, or time is missing */
-    DECODE_TOO_LONG,  /* over a limit of bytes, time or memory */
-    DECODE_NONFINITE, /* NaN or infinity among float samples */
-    DECODE_VERDICTS,
-};
-const char *decode_verdict_name(enum decode_verdict v); /* "NOT_AUDIO" */
+#include "ingest/verdict.h"
 
 enum {
     DECODE_CHANNELS_MAX = 8,

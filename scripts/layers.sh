@@ -43,7 +43,7 @@ only() {
 }
 only 'curl/' ingest/fetch.c
 only 'csv.h' ingest/csv.c
-only 'lib(av|sw)' ingest/decode.c
+only 'lib(av|sw)' ingest/media.c
 only 'soxr' features/resample.c
 only 'dnnl|<oneapi' train/dnn.c
 only 'zstd' store/record.c

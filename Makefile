@@ -74,6 +74,9 @@ GOLDEN_SRC = $(wildcard tests/golden/*/*.c)
 
 ARCHIVES = $(ROOMS:%=$(B)/lib/librefrain_%.a)
 BIN = $(PROGRAMS:%=$(B)/bin/%)
+SO_VERSION = 1
+SO = $(B)/lib/librefrain_store.so
+SO_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(filter base/% store/%,$(LIB_SRC)))
 UNIT = $(UNIT_SRC:%.c=$(B)/%)
 FUZZ = $(FUZZ_SRC:%.c=$(B)/%)
 BENCH = $(BENCH_SRC:%.c=$(B)/%)
@@ -122,10 +125,6 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
 # The store as a library of its own (store/abi.h): base and store again as position-independent code.
 # Only refrain_store_* is exported, and what that does not reach is left out.
-SO_VERSION = 1
-SO = $(B)/lib/librefrain_store.so
-SO_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(filter base/% store/%,$(LIB_SRC)))
-
 $(B)/pic/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ffunction-sections -MMD -MP -c $< -o $@

@@ -167,7 +167,7 @@ static const struct program program = {
     .summary = "from a catalogue of songs to a trained model of musical similarity",
     .description = "Any other command X runs the program refrain-X, from beside this one or from "
                    "PATH:\n"
-                   "fetch, extract, features, store, train, eval, match, search.\n"
+                   "fetch, extract, features, store, train, eval.\n"
                    "`refrain help X` shows the help of any of them.",
     .commands = commands,
     .n_commands = ARRAY_LEN(commands),

@@ -39,12 +39,12 @@ struct bits {
 
 static uint32_t bits_take(struct bits *b, unsigned n)
 {
-    uint32_t v = 0;
-    for (; n > 0; n--, b->at++) {
-        size_t i = b->at / 8;
-        uint32_t byte = i < b->in.len ? ((const uint8_t *)b->in.ptr)[i] : 0;
-        v = v << 1 | (byte >> (7 - b->at % 8) & 1);
-    }
+    uint32_t three_bytes = 0;
+    assert(n <= 16);
+    for (size_t i = b->at / 8; i < b->at / 8 + 3; i++)
+        three_bytes = three_bytes << 8 | (i < b->in.len ? ((const uint8_t *)b->in.ptr)[i] : 0u);
+    uint32_t v = three_bytes >> (24 - b->at % 8 - n) & ((1u << n) - 1);
+    b->at += n;
     return v;
 }
 

@@ -14,7 +14,7 @@
 
 #include "ingest/mpeg.h"
 
-/* 26 minutes at 44.1 kHz, 2.6 MB; a longer file is not indexed. */
+/* 28 minutes at 44.1 kHz, 2 MiB; a longer file is not indexed. */
 enum { MPEG_INDEX_PACKETS_MAX = 1 << 16 };
 
 /* What libavcodec's AV_PKT_DATA_SKIP_SAMPLES asks of one packet, in samples per channel. */

@@ -232,7 +232,7 @@ static const struct option train_options[] = {
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: whole works are held out"},
     {"weights", 'w', OPTION_STR, &options.weights, "FILE",
-     "first weights of a resnet18: safetensors as timm ships it"},
+     "first weights of a resnet18: safetensors or PyTorch's .pth"},
     {"unfreeze", 'u', OPTION_STR, &options.unfreeze, "PART",
      "train this part and what follows it: all (default), layer3+, layer4, fc ..."},
     {"epochs", 'e', OPTION_U64, &options.epochs, "N", "instead of train.epochs"},

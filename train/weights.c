@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/mem.h"
+#include "train/pth.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -191,20 +191,31 @@ bool weights_apply(const struct safetensors *st, struct params *into, struct wei
     return true;
 }
 
+static bool read_tensors(struct span file, struct safetensors *st, struct pth *pth, struct err *e)
+{
+    if (!pth_is_one(file))
+        return safetensors_parse(file, st, e);
+    if (!pth_parse(file, pth, e))
+        return false;
+    *st = pth->tensors; /* stays the other's */
+    return true;
+}
+
 bool weights_load(const char *path, struct params *into, struct weights_report *out, struct err *e)
 {
-    struct safetensors st;
-    struct buf bytes;
-    safetensors_init(&st);
-    buf_init(&bytes, WEIGHTS_FILE_MAX_BYTES);
-    bool ok = file_read_all(path, &bytes, e);
+    struct safetensors st = {0};
+    struct pth pth = {0};
+    struct buf file;
+    buf_init(&file, WEIGHTS_FILE_MAX_BYTES);
+    bool ok = file_read_all(path, &file, e);
     if (ok) {
-        safetensors_release(&st);
-        ok = (safetensors_parse(buf_span(&bytes), &st, e) && weights_apply(&st, into, out, e)) ||
+        ok = (read_tensors(buf_span(&file), &st, &pth, e) && weights_apply(&st, into, out, e)) ||
              err_wrap(e, "%s", path);
-        out->hash = hash64(bytes.data, bytes.len, 0);
+        out->hash = hash64(file.data, file.len, 0);
     }
-    safetensors_release(&st);
-    buf_release(&bytes);
+    if (st.tensors != pth.tensors.tensors)
+        safetensors_release(&st);
+    pth_release(&pth);
+    buf_release(&file);
     return ok;
 }

@@ -1,6 +1,7 @@
 /*
  * First weights from a file that others trained: a resnet18 as timm (safetensors) and torchvision
- * ship it. docs/TRAIN.md says where to get one. What differs from our network is settled so:
+ * (.pth, both layouts) ship it. docs/TRAIN.md says where to get one. What differs from our network
+ * is settled so:
  *
  * - conv1 of an RGB network is summed over its three channels: that is its response to a grey
  *   picture fed three times (timm's adapt_input_conv does the same).

@@ -97,12 +97,11 @@ LANE_BODY void beyond_body(const float *samples, size_t n_blocks, int32_t flags[
 LANE_VERSIONS(beyond, (const float *samples, size_t n_blocks, int32_t flags[LANES]),
               (samples, n_blocks, flags))
 
-static bool samples_check(const struct logmel_plan *p, const float *samples, size_t n_samples,
-                          struct err *e)
+bool logmel_check_samples(enum simd simd, const float *samples, size_t n_samples, struct err *e)
 {
     int32_t flags[LANES] = {0};
     size_t n_blocks = n_samples / LANES;
-    LANE_CALL(p->simd, beyond, (samples, n_blocks, flags));
+    LANE_CALL(simd, beyond, (samples, n_blocks, flags));
     size_t first = n_blocks * LANES; /* of what is to be looked at one by one */
     for (size_t l = 0; l < LANES; l++)
         if (flags[l])
@@ -158,7 +157,7 @@ bool logmel_compute(struct logmel *m, const float *samples, size_t n_samples, fl
                     float *out_ref_db, struct err *e)
 {
     const struct logmel_plan *p = m->plan;
-    if (!samples_check(p, samples, n_samples, e) || !length_check(p, n_samples, e))
+    if (!logmel_check_samples(p->simd, samples, n_samples, e) || !length_check(p, n_samples, e))
         return false;
     logmel_power(m, samples, n_samples, out);
     size_t n_values = feature_n_frames(&p->spec, n_samples) * p->bank.n_bands;

@@ -15,4 +15,8 @@ MUST_CHECK bool logmel_plan_new_simd(const struct feature_spec *spec, enum simd 
 /* out: (n_frames, n_mels) mel power, as librosa.feature.melspectrogram. Samples must be finite. */
 void logmel_power(struct logmel *m, const float *samples, size_t n_samples, float *out);
 
+/* A sample that is not finite or beyond 2^40 is ERR_PERM. */
+MUST_CHECK bool logmel_check_samples(enum simd simd, const float *samples, size_t n_samples,
+                                     struct err *e);
+
 #endif

@@ -32,7 +32,8 @@ bool stft_plan_init_as(struct stft_plan *p, const struct stft_form *form, enum s
     *p = (struct stft_plan){
         .form = *form, .n_fft = n_fft, .hop = form->hop, .n_bins = n_fft / 2 + 1, .simd = simd};
     p->form.win = win;
-    if (form->hop == 0 || form->hop > n_fft)
+    bool may_skip = form->window == FEATURE_RECTANGULAR; /* librosa.cqt's top octave does */
+    if (form->hop == 0 || (form->hop > n_fft && !may_skip))
         return err_set(e, ERR_USAGE, "hop is %u samples, it must be from 1 to n_fft = %u",
                        form->hop, n_fft);
     if (win > n_fft || win < 2 || (win < n_fft && form->pad != FEATURE_PAD_NONE))

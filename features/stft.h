@@ -35,7 +35,8 @@ struct stft_plan {
 MUST_CHECK bool stft_plan_init(struct stft_plan *p, uint32_t n_fft, uint32_t hop, enum simd simd,
                                struct err *e);
 
-/* Other forms. n_fft may then also be 2^a 3^b 5^c, even. */
+/* Other forms. n_fft may then also be 2^a 3^b 5^c, even, and hop longer than a rectangular
+ * window. */
 MUST_CHECK bool stft_plan_init_as(struct stft_plan *p, const struct stft_form *form, enum simd simd,
                                   struct err *e);
 void stft_plan_release(struct stft_plan *p);

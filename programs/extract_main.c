@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static bool want_watch, want_json;
-static const char *out_path, *preset_name;
+static const char *out_path, *preset_name, *kind_name;
 static uint64_t start_ms, window_ms;
 
 static void print_report(const struct extract_report *r)
@@ -58,6 +58,34 @@ static bool run_extract(const struct args *args, struct err *e)
     return ok;
 }
 
+static bool kind_from_option(struct features_request *r, struct err *e)
+{
+    if (kind_name == NULL || strcmp(kind_name, "mel") == 0)
+        return true;
+    r->kind = feature_kind_find(kind_name);
+    if (r->kind == NULL)
+        return err_set(e, ERR_USAGE,
+                       "there is no kind \"%s\"; there are mel, mfcc, chroma, tempogram, cqt",
+                       kind_name);
+    if (preset_name != NULL)
+        return err_set(e, ERR_USAGE, "--preset is for mel; %s follows librosa's defaults",
+                       kind_name);
+    return true;
+}
+
+/* What decides the numbers. */
+static void print_spec(struct json *j, const struct features_request *r)
+{
+    char text[SPEC_TEXT_BYTES];
+    if (r->kind == NULL)
+        feature_spec_text(&r->spec, text);
+    else
+        snprintf(text, sizeof text,
+                 "librosa-0.11 kind=%s pcm=s16 mono=mean resampler=soxr-hq rate=%u hop=%u rows=%u",
+                 r->kind->name, r->kind->rate_hz, r->kind->hop, r->kind->n_rows);
+    json_str(j, "spec", text);
+}
+
 static bool run_features(const struct args *args, struct err *e)
 {
     struct features_result result;
@@ -70,28 +98,30 @@ static bool run_features(const struct args *args, struct err *e)
                                        .spec = feature_spec_of(FEATURE_LIBROSA_0_10)};
     if (preset_name != NULL && !feature_spec_preset(preset_name, &request.spec, e))
         return false;
+    if (!kind_from_option(&request, e))
+        return false;
     if (!features_write(&request, &result, e))
         return false;
     if (!want_json) {
-        printf("%s: %zu mels x %zu frames, %" PRIu64 " ms from %" PRIu64 " ms\n", out_path,
-               result.n_mels, result.n_frames, result.ms, result.start_ms);
+        printf("%s: %zu %s x %zu frames, %" PRIu64 " ms from %" PRIu64 " ms\n", out_path,
+               result.n_rows, request.kind == NULL ? "mels" : request.kind->what, result.n_frames,
+               result.ms, result.start_ms);
         return true;
     }
-    char spec[SPEC_TEXT_BYTES];
     struct json j;
-    feature_spec_text(&request.spec, spec);
     json_init(&j, stdout);
     json_object(&j, NULL);
     json_array(&j, "shape");
-    json_u64(&j, NULL, result.n_mels);
+    json_u64(&j, NULL, result.n_rows);
     json_u64(&j, NULL, result.n_frames);
     json_end(&j);
     json_u64(&j, "start_ms", result.start_ms);
     json_u64(&j, "ms", result.ms);
-    json_f64(&j, "ref_db", (double)result.ref_db);
+    if (request.kind == NULL)
+        json_f64(&j, "ref_db", (double)result.ref_db);
     json_u64(&j, "rate_hz", result.rate_hz);
     json_u64(&j, "channels", result.n_channels);
-    json_str(&j, "spec", spec);
+    print_spec(&j, &request);
     json_end(&j);
     json_finish(&j);
     return true;
@@ -103,7 +133,8 @@ static const struct option extract_options[] = {
 };
 
 static const struct option features_options[] = {
-    {"output", 'o', OPTION_STR, &out_path, "FILE", "the .npy to write: float32, (mels, frames)"},
+    {"output", 'o', OPTION_STR, &out_path, "FILE", "the .npy to write: float32, (rows, frames)"},
+    {"kind", 'k', OPTION_STR, &kind_name, "NAME", "mel, mfcc, chroma, tempogram or cqt (mel)"},
     {"preset", 0, OPTION_STR, &preset_name, "NAME",
      "librosa-0.10, librosa-0.8, torchaudio, kaldi-ast or whisper (librosa-0.10)"},
     {"start-ms", 0, OPTION_U64, &start_ms, "N", "begin of the window (0)"},
@@ -124,12 +155,14 @@ static const struct command commands[] = {
      .max_args = 1,
      .run = run_extract},
     {.name = "features",
-     .synopsis = "AUDIO -o out.npy [--preset NAME] [--start-ms N] [--ms N] [--json]",
+     .synopsis = "AUDIO -o out.npy [--kind NAME] [--preset NAME] [--start-ms N] [--ms N] [--json]",
      .help =
          "Writes the log-mel of one audio file as librosa would compute it, or the library that "
-         "the preset names, without a data set.",
+         "the preset names, without a data set; or MFCC, chroma, tempogram or constant-Q as "
+         "librosa's defaults make them.",
      .examples = "refrain-extract features song.mp3 -o song.npy --start-ms 5000 --ms 10000\n"
-                 "refrain-extract features song.mp3 -o song.npy --preset whisper",
+                 "refrain-extract features song.mp3 -o song.npy --preset whisper\n"
+                 "refrain-extract features song.mp3 -o song.npy --kind chroma",
      .options = features_options,
      .n_options = ARRAY_LEN(features_options),
      .min_args = 1,

@@ -36,7 +36,7 @@ static bool cut_window(const struct features_request *r, const struct pcm *pcm, 
     return clip_cut_at(pcm, (uint32_t)r->start_ms, (uint32_t)*out_ms, out, e);
 }
 
-/* (n_frames, n_mels) to (n_mels, n_frames) */
+/* (n_rows, n_columns) to (n_columns, n_rows) */
 static void transpose(const float *in, size_t n_rows, size_t n_columns, float *out)
 {
     for (size_t r = 0; r < n_rows; r++)
@@ -44,29 +44,43 @@ static void transpose(const float *in, size_t n_rows, size_t n_columns, float *o
             out[c * n_rows + r] = in[r * n_columns + c];
 }
 
-static bool write_logmel(const struct features_request *r, const float *samples, size_t n_samples,
-                         struct features_result *out, struct err *e)
+static bool compute_logmel(const struct feature_spec *spec, const float *samples, size_t n_samples,
+                           float *out, float *out_ref_db, struct err *e)
 {
     struct logmel_plan *plan = NULL;
-    if (!logmel_plan_new(&r->spec, &plan, e))
+    if (!logmel_plan_new(spec, &plan, e))
         return false;
     struct logmel *logmel = logmel_new(plan);
-    out->n_mels = r->spec.n_mels;
-    out->n_frames = feature_n_frames(&r->spec, n_samples);
-    size_t n_values = out->n_mels * out->n_frames;
-    float *db = mem_alloc_aligned(n_values, sizeof *db);
-    float *by_mel = mem_alloc_aligned(n_values, sizeof *by_mel);
-    bool ok = logmel_compute(logmel, samples, n_samples, db, &out->ref_db, e);
-    if (ok) {
-        const uint64_t shape[2] = {out->n_mels, out->n_frames};
-        transpose(db, out->n_frames, out->n_mels, by_mel);
-        ok = npy_write(r->out_path, "<f4", shape, 2,
-                       (struct span){by_mel, n_values * sizeof *by_mel}, e);
-    }
-    mem_free(by_mel);
-    mem_free(db);
+    bool ok = logmel_compute(logmel, samples, n_samples, out, out_ref_db, e);
     logmel_free(logmel);
     logmel_plan_free(plan);
+    return ok;
+}
+
+static bool write_npy(const char *path, const float *values, const struct features_result *shape,
+                      struct err *e)
+{
+    const uint64_t dims[2] = {shape->n_rows, shape->n_frames};
+    size_t n_values = shape->n_rows * shape->n_frames;
+    float *by_row = mem_alloc_aligned(n_values, sizeof *by_row);
+    transpose(values, shape->n_frames, shape->n_rows, by_row);
+    bool ok = npy_write(path, "<f4", dims, 2, (struct span){by_row, n_values * sizeof *by_row}, e);
+    mem_free(by_row);
+    return ok;
+}
+
+static bool write_features(const struct features_request *r, const float *samples, size_t n_samples,
+                           struct features_result *out, struct err *e)
+{
+    const struct feature_kind *kind = r->kind;
+    out->n_rows = kind != NULL ? kind->n_rows : r->spec.n_mels;
+    out->n_frames =
+        kind != NULL ? 1 + n_samples / kind->hop : feature_n_frames(&r->spec, n_samples);
+    float *values = mem_alloc_aligned(size_max(1, out->n_rows * out->n_frames), sizeof *values);
+    bool ok = kind != NULL ? kind->compute(simd_best(), samples, n_samples, values, e)
+                           : compute_logmel(&r->spec, samples, n_samples, values, &out->ref_db, e);
+    ok = ok && write_npy(r->out_path, values, out, e);
+    mem_free(values);
     return ok;
 }
 
@@ -81,11 +95,12 @@ bool features_write(const struct features_request *r, struct features_result *ou
         goto out;
     out->rate_hz = pcm.rate_hz;
     out->n_channels = pcm.n_channels;
-    size_t n = resample_n_out(clip.n_samples, clip.rate_hz, r->spec.rate_hz);
+    double rate_hz = r->kind != NULL ? r->kind->rate_hz : r->spec.rate_hz;
+    size_t n = resample_n_out(clip.n_samples, clip.rate_hz, rate_hz);
     resampled = mem_alloc_aligned(size_max(n, 1), sizeof *resampled);
-    if (!resample(clip.samples, clip.n_samples, clip.rate_hz, r->spec.rate_hz, resampled, e))
+    if (!resample(clip.samples, clip.n_samples, clip.rate_hz, rate_hz, resampled, e))
         goto out;
-    ok = write_logmel(r, resampled, n, out, e);
+    ok = write_features(r, resampled, n, out, e);
 out:
     mem_free(resampled);
     clip_release(&clip);

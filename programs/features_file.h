@@ -1,24 +1,27 @@
 /*
- * `refrain features`: the log-mel of one audio file, without a data set.
+ * `refrain features`: the log-mel of one audio file, or another of its features, without a data
+ * set.
  */
 #ifndef REFRAIN_FEATURES_FILE_H
 #define REFRAIN_FEATURES_FILE_H
 
+#include "features/kind.h"
 #include "features/logmel.h"
 
 struct features_request {
     const char *audio_path;
-    const char *out_path; /* .npy, float32 (n_mels, n_frames) as librosa has it */
+    const char *out_path; /* .npy, float32 (n_rows, n_frames) as librosa has it */
     uint64_t start_ms;
-    uint64_t ms; /* 0: to the end */
+    uint64_t ms;                     /* 0: to the end */
+    const struct feature_kind *kind; /* NULL: the log-mel of spec */
     struct feature_spec spec;
 };
 
 struct features_result {
     uint32_t rate_hz, n_channels; /* of the file */
     uint64_t start_ms, ms;
-    size_t n_mels, n_frames;
-    float ref_db;
+    size_t n_rows, n_frames;
+    float ref_db; /* of the log-mel */
 };
 
 MUST_CHECK bool features_write(const struct features_request *r, struct features_result *out,

@@ -212,6 +212,14 @@ check "have librosa's shape" contains "$tmp/one.npy" "'shape': (128, 431)"
 check "a preset has its own" extract features "$tmp/audio/000.mp3" -o "$tmp/whisper.npy" \
     --ms 10000 --preset whisper
 check "shape" contains "$tmp/whisper.npy" "'shape': (80, 1000)"
+for kind in "mfcc 20" "chroma 12" "tempogram 384" "cqt 84"; do
+    check "features --kind ${kind% *}" extract features "$tmp/audio/000.mp3" -o "$tmp/kind.npy" \
+        --ms 10000 --kind "${kind% *}"
+    check "has ${kind#* } rows" contains "$tmp/kind.npy" "'shape': (${kind#* }, 431)"
+done
+extract features "$tmp/audio/000.mp3" -o "$tmp/none.npy" --kind loudness >"$tmp/kind.log" 2>&1
+check "an unknown kind is refused with 2" same $? 2
+check "and the known ones are named" contains "$tmp/kind.log" "tempogram"
 extract features "$tmp/audio/page.mp3" -o "$tmp/none.npy" >"$tmp/features.log" 2>&1
 check "features of a page fail with 1" same $? 1
 check "and say what it is" contains "$tmp/features.log" "NOT_AUDIO"

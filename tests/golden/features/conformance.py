@@ -66,9 +66,8 @@ def compare_spectra(tool, name, y):
     row("decibels", name, np.max(np.abs(want - got)), "dB", 2e-5)
 
 
-# Decibels; AST's and Whisper's values are numbers of about -2 to 2. Of librosa's and of the logarithm
-# of quiet bins in float32 what is left.
-PRESET_GATES = {"librosa-0.8": 2e-5, "torchaudio": 1e-4, "kaldi-ast": 1e-4, "whisper": 1e-4}
+# Decibels, 2 ulp of a float at 100; AST's and Whisper's values are numbers of about -2 to 2.
+PRESET_GATES = {"librosa-0.8": 2e-5, "torchaudio": 2e-5, "kaldi-ast": 1e-6, "whisper": 1e-6}
 
 
 def compare_presets(tool, name, y):
@@ -76,6 +75,20 @@ def compare_presets(tool, name, y):
         want = reference.preset(preset, y)
         got = floats(tool, "preset", preset, samples=y).reshape(want.shape)
         row(preset, name, np.max(np.abs(want - got)), "values", gate)
+
+
+# Of the picture's largest value.
+KIND_GATES = {"mfcc": 1e-6, "chroma": 5e-6, "tempogram": 1e-4, "cqt": 5e-6}
+
+
+def compare_kinds(tool, name, y):
+    for kind, gate in KIND_GATES.items():
+        want = reference.kind(kind, y)
+        got = floats(tool, kind, samples=y).reshape(want.shape)
+        error = np.abs(want - got)
+        if kind == "tempogram":  # elsewhere it is a quotient of rounding noise
+            error = error[reference.onsets_near(y)]
+        row(kind, name, np.max(error, initial=0) / (np.max(np.abs(want)) or 1), "of largest", gate)
 
 
 def compare_bank(tool):
@@ -135,8 +148,12 @@ def main():
     for name, make in signals.ALL.items():
         compare_spectra(tool, name, make())
         compare_presets(tool, name, make())
+        compare_kinds(tool, name, make())
     for path in sys.argv[2:]:
-        compare_spectra(tool, path.rsplit("/", 1)[-1][:20], recording(path))
+        name, y = path.rsplit("/", 1)[-1][:20], recording(path)
+        compare_spectra(tool, name, y)
+        compare_presets(tool, name, y)
+        compare_kinds(tool, name, y)
     compare_resample(tool, signals.q())
     for name in ("q", "chord"):
         compare_vocoder(tool, name, signals.ALL[name]())

@@ -2,6 +2,7 @@
 import librosa
 import numpy as np
 from audiomentations import ClippingDistortion, Shift
+from scipy.ndimage import maximum_filter1d
 from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
 from transformers.audio_utils import spectrogram
 
@@ -93,3 +94,24 @@ def preset(name, y):
 
 
 PRESETS = ("librosa-0.8", "torchaudio", "kaldi-ast", "whisper")
+
+
+def kind(name, y):
+    """(n_frames, rows) by librosa's defaults."""
+    if name == "mfcc":
+        return librosa.feature.mfcc(y=y).T
+    if name == "chroma":
+        return librosa.feature.chroma_stft(y=y).T
+    if name == "tempogram":
+        return librosa.feature.tempogram(y=y).T
+    assert name == "cqt"
+    return np.abs(librosa.cqt(y)).T
+
+
+def onsets_near(y):
+    """Frames in whose tempogram window the level rises by 0.01 dB at least once."""
+    strength = librosa.onset.onset_strength(y=y)
+    return maximum_filter1d(strength, 384, mode="constant") > 0.01
+
+
+KINDS = ("mfcc", "chroma", "tempogram", "cqt")

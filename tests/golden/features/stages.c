@@ -8,12 +8,14 @@
  *     stages db                       (n_frames, n_mels)
  *     stages bank                     (n_mels, n_bins), stdin unused
  *     stages preset NAME              (n_frames, n_mels), samples at the preset's rate
+ *     stages KIND                     (n_frames, rows): mfcc, chroma, tempogram or cqt
  *     stages augment RECORD           stages stretch RATE
  *     stages time                     median microseconds of db, as text
  */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "features/augment.h"
+#include "features/kind.h"
 #include "features/logmel_plan.h"
 #include "features/mel.h"
 #include "features/resample.h"
@@ -136,6 +138,17 @@ static bool run_preset(const char *name, const float *x, size_t n, struct err *e
     return ok;
 }
 
+static bool run_kind(const struct feature_kind *kind, const float *x, size_t n, struct err *e)
+{
+    size_t n_out = (1 + n / kind->hop) * kind->n_rows;
+    float *out = mem_alloc(n_out, sizeof *out);
+    bool ok = kind->compute(simd_best(), x, n, out, e);
+    if (ok)
+        write_floats(out, n_out);
+    mem_free(out);
+    return ok;
+}
+
 static bool run_bank(struct err *e)
 {
     struct mel_bank bank = {0};
@@ -197,6 +210,8 @@ int main(int argc, char **argv)
         ok = run_mel(stage, x, n, &e);
     else if (strcmp(stage, "bank") == 0)
         ok = run_bank(&e);
+    else if (feature_kind_find(stage) != NULL)
+        ok = run_kind(feature_kind_find(stage), x, n, &e);
     else if (strcmp(stage, "preset") == 0 && argc == 3)
         ok = run_preset(argv[2], x, n, &e);
     else if (strcmp(stage, "augment") == 0 && argc == 3)

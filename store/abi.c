@@ -150,6 +150,24 @@ static void shared_close(struct shared *sh)
     pthread_mutex_unlock(&shared_mutex);
 }
 
+/* A fork waits until nobody is at the table: the child has only the forking thread, and would wait
+ * for ever for a mutex that another one held. */
+static void table_lock(void)
+{
+    pthread_mutex_lock(&shared_mutex);
+}
+
+static void table_unlock(void)
+{
+    pthread_mutex_unlock(&shared_mutex);
+}
+
+static void follow_forks(void)
+{
+    int rc = pthread_atfork(table_lock, table_unlock, table_unlock);
+    assert(rc == 0); /* or out of memory */
+}
+
 static bool handle_init(struct refrain_store *s, struct err *e)
 {
     struct record_info info;
@@ -167,10 +185,12 @@ static bool handle_init(struct refrain_store *s, struct err *e)
 
 static bool handle_open(const char *dataset_dir, struct refrain_store **out, struct err *e)
 {
+    static pthread_once_t forks_followed = PTHREAD_ONCE_INIT;
     struct shared *shared = NULL;
     if (!need(dataset_dir != NULL, "the path", e) ||
         !need(out != NULL, "where to put the store", e))
         return false;
+    pthread_once(&forks_followed, follow_forks);
     pthread_mutex_lock(&shared_mutex);
     bool ok = shared_open(dataset_dir, &shared, e);
     pthread_mutex_unlock(&shared_mutex);

@@ -94,7 +94,7 @@ help:
 	@echo 'make layers        who may include whom'
 	@echo 'make format-check  clang-format; make format rewrites'
 	@echo 'make lint          cppcheck and clang-tidy'
-	@echo 'make conformance   compare with librosa itself (PyPI, in a virtual environment)'
+	@echo 'make conformance   compare with librosa (PyPI, in a virtual environment) and PyTorch'
 	@echo 'make python-test   tests of python/ (numpy and pytest from PyPI, in a virtual environment)'
 	@echo 'make install       PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away'
 

@@ -144,14 +144,16 @@ static struct member *find_member(struct archive *a, struct span key)
 static bool zip_bytes(struct archive *a, const char *folder, struct span key, struct span *out,
                       struct err *e)
 {
+    const struct span parts[] = {a->prefix, {folder, strlen(folder)}, key};
     char name[1024];
-    size_t folder_len = strlen(folder);
-    if (a->prefix.len + folder_len + key.len > sizeof name)
-        return err_set(e, ERR_PERM, "zip: a name of more than %zu bytes", sizeof name);
-    memcpy(name, a->prefix.ptr, a->prefix.len);
-    memcpy(name + a->prefix.len, folder, folder_len);
-    memcpy(name + a->prefix.len + folder_len, key.ptr, key.len);
-    struct member *m = find_member(a, (struct span){name, a->prefix.len + folder_len + key.len});
+    size_t len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (parts[i].len > sizeof name - len)
+            return err_set(e, ERR_PERM, "zip: a name of more than %zu bytes", sizeof name);
+        memcpy(name + len, parts[i].ptr, parts[i].len);
+        len += parts[i].len;
+    }
+    struct member *m = find_member(a, (struct span){name, len});
     if (m == NULL)
         return err_set(e, ERR_PERM, "zip: a storage is missing");
     if (!m->is_checked && crc32_z(0, m->bytes.ptr, m->bytes.len) != m->crc)

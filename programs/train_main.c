@@ -263,9 +263,11 @@ static const struct command commands[] = {
          "last.safetensors, metrics.csv and curves.svg to DIR/models/NAME. SIGTERM writes a "
          "checkpoint and exits; --resume goes on from it, bit for bit. A model that is there is "
          "never overwritten unless --replace is given.",
-     .examples = "refrain train data                        # by the configuration\n"
-                 "refrain train data --groups truth.csv     # hold out whole works\n"
-                 "refrain train data --resume --epochs 40   # go on\n",
+     .examples =
+         "refrain train data                        # by the configuration\n"
+         "refrain train data --groups truth.csv     # hold out whole works\n"
+         "refrain train data --resume --epochs 40   # go on\n"
+         "refrain train data --name tuned --weights resnet18.safetensors --unfreeze layer4\n",
      .options = train_options,
      .n_options = ARRAY_LEN(train_options),
      .min_args = 1,

@@ -437,6 +437,32 @@ static void test_weights(void)
     check_refused(&other, "another network");
 }
 
+/* A resnet18 of which layer4 and fc are trained; no other network goes on from it. */
+static void test_resnet18(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params p = params("resnet"), again = params("resnet-2");
+    p.model = again.model = "resnet18";
+    p.unfreeze = again.unfreeze = "layer4";
+    p.batch = again.batch = 4;
+    p.steps_per_epoch = again.steps_per_epoch = 3;
+    p.epochs = again.epochs = 1;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK_U64(r.steps, 3);
+    CHECK(isfinite(r.best_val_loss));
+    again.stop = stop_soon;
+    stop_after = 2;
+    CHECK_OK(train_run(&again, &r, &e), &e);
+    again.stop = NULL;
+    again.resume = true;
+    CHECK_OK(train_run(&again, &r, &e), &e);
+    CHECK(same_files("resnet", "resnet-2", "best.safetensors"));
+    again.model = "cnn";
+    again.unfreeze = NULL;
+    check_refused(&again, "its model is resnet18, now it is cnn");
+}
+
 int main(void)
 {
     struct err e = {0};
@@ -458,6 +484,7 @@ int main(void)
     RUN(test_full_disk_keeps_checkpoint);
     RUN(test_a_model_is_not_replaced_silently);
     RUN(test_weights);
+    RUN(test_resnet18);
     RUN(test_too_few_tracks);
     RUN(test_no_positives);
     RUN(test_no_store);

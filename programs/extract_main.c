@@ -90,7 +90,7 @@ static bool run_features(const struct args *args, struct err *e)
 {
     struct features_result result;
     if (out_path == NULL)
-        return err_set(e, ERR_USAGE, "where to? Give -o out.npy");
+        return err_set(e, ERR_USAGE, "where to? Give -o out.npy, out.png or out.svg");
     struct features_request request = {.audio_path = args->items[0],
                                        .out_path = out_path,
                                        .start_ms = start_ms,
@@ -133,7 +133,8 @@ static const struct option extract_options[] = {
 };
 
 static const struct option features_options[] = {
-    {"output", 'o', OPTION_STR, &out_path, "FILE", "the .npy to write: float32, (rows, frames)"},
+    {"output", 'o', OPTION_STR, &out_path, "FILE",
+     "a .npy: float32, (rows, frames); or a .png or .svg: the picture of the log-mel"},
     {"kind", 'k', OPTION_STR, &kind_name, "NAME", "mel, mfcc, chroma, tempogram or cqt (mel)"},
     {"preset", 0, OPTION_STR, &preset_name, "NAME",
      "librosa-0.10, librosa-0.8, torchaudio, kaldi-ast or whisper (librosa-0.10)"},
@@ -155,14 +156,16 @@ static const struct command commands[] = {
      .max_args = 1,
      .run = run_extract},
     {.name = "features",
-     .synopsis = "AUDIO -o out.npy [--kind NAME] [--preset NAME] [--start-ms N] [--ms N] [--json]",
+     .synopsis =
+         "AUDIO -o OUT.npy|png|svg [--kind NAME] [--preset NAME] [--start-ms N] [--ms N] [--json]",
      .help =
          "Writes the log-mel of one audio file as librosa would compute it, or the library that "
          "the preset names, without a data set; or MFCC, chroma, tempogram or constant-Q as "
          "librosa's defaults make them.",
      .examples = "refrain-extract features song.mp3 -o song.npy --start-ms 5000 --ms 10000\n"
                  "refrain-extract features song.mp3 -o song.npy --preset whisper\n"
-                 "refrain-extract features song.mp3 -o song.npy --kind chroma",
+                 "refrain-extract features song.mp3 -o song.npy --kind chroma\n"
+                 "refrain-extract features song.mp3 -o song.png",
      .options = features_options,
      .n_options = ARRAY_LEN(features_options),
      .min_args = 1,

@@ -5,6 +5,7 @@
 #include "base/npy.h"
 #include "features/resample.h"
 #include "ingest/clip.h"
+#include "programs/feature_picture.h"
 
 #include <inttypes.h>
 
@@ -79,7 +80,10 @@ static bool write_features(const struct features_request *r, const float *sample
     float *values = mem_alloc_aligned(size_max(1, out->n_rows * out->n_frames), sizeof *values);
     bool ok = kind != NULL ? kind->compute(simd_best(), samples, n_samples, values, e)
                            : compute_logmel(&r->spec, samples, n_samples, values, &out->ref_db, e);
-    ok = ok && write_npy(r->out_path, values, out, e);
+    if (ok && feature_picture_of(r->out_path) != FEATURE_PICTURE_NONE)
+        ok = feature_picture_write(r->out_path, &r->spec, values, out->n_frames, e);
+    else
+        ok = ok && write_npy(r->out_path, values, out, e);
     mem_free(values);
     return ok;
 }
@@ -91,6 +95,9 @@ bool features_write(const struct features_request *r, struct features_result *ou
     float *resampled = NULL;
     bool ok = false;
     *out = (struct features_result){.start_ms = r->start_ms};
+    if (r->kind != NULL && feature_picture_of(r->out_path) != FEATURE_PICTURE_NONE)
+        return err_set(e, ERR_USAGE, "pictures are drawn of the log-mel; write %s to a .npy",
+                       r->kind->name);
     if (!decode_file(r->audio_path, &pcm, e) || !cut_window(r, &pcm, &clip, &out->ms, e))
         goto out;
     out->rate_hz = pcm.rate_hz;

@@ -10,7 +10,8 @@
 
 struct features_request {
     const char *audio_path;
-    const char *out_path; /* .npy, float32 (n_rows, n_frames) as librosa has it */
+    const char *out_path; /* .npy, float32 (n_rows, n_frames) as librosa has it; .png or .svg draw
+                             the log-mel */
     uint64_t start_ms;
     uint64_t ms;                     /* 0: to the end */
     const struct feature_kind *kind; /* NULL: the log-mel of spec */

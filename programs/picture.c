@@ -63,27 +63,46 @@ void picture_range(const struct feature_spec *spec, const float *values, size_t 
     *out_high = is_flat ? 1 : (double)high;
 }
 
-bool picture_spectrogram(const float *values, uint32_t n_frames, uint32_t n_mels, double low,
-                         double high, struct buf *out, struct err *e)
+bool picture_levels_init(struct picture_levels *p, const float *values, uint32_t n_frames,
+                         uint32_t n_mels, double low, double high, struct err *e)
 {
+    *p = (struct picture_levels){.height = n_mels};
     if (n_frames == 0 || n_mels == 0)
         return err_set(e, ERR_PERM, "a clip of %u frames and %u bands has no picture", n_frames,
                        n_mels);
     uint32_t step = (n_frames + PICTURE_WIDTH_MAX - 1) / PICTURE_WIDTH_MAX;
-    uint32_t width = (n_frames + step - 1) / step;
-    uint8_t *pixels = mem_zalloc(n_mels, width);
+    p->width = (n_frames + step - 1) / step;
+    p->pixels = mem_zalloc(n_mels, p->width);
     for (size_t frame = 0; frame < n_frames; frame++) {
         for (size_t mel = 0; mel < n_mels; mel++) {
             uint8_t index = level_index(values[frame * n_mels + mel], low, high);
-            uint8_t *pixel = &pixels[(n_mels - 1 - mel) * width + frame / step];
+            uint8_t *pixel = &p->pixels[(n_mels - 1 - mel) * p->width + frame / step];
             if (index > *pixel)
                 *pixel = index;
         }
     }
+    return true;
+}
+
+void picture_levels_release(struct picture_levels *p)
+{
+    mem_free(p->pixels);
+    *p = (struct picture_levels){0};
+}
+
+bool picture_spectrogram(const float *values, uint32_t n_frames, uint32_t n_mels, double low,
+                         double high, struct buf *out, struct err *e)
+{
+    struct picture_levels levels;
     uint8_t palette[PNG_PALETTE_BYTES];
+    if (!picture_levels_init(&levels, values, n_frames, n_mels, low, high, e))
+        return false;
     picture_palette(palette);
-    struct png picture = {.width = width, .height = n_mels, .pixels = pixels, .palette = palette};
+    struct png picture = {.width = levels.width,
+                          .height = levels.height,
+                          .pixels = levels.pixels,
+                          .palette = palette};
     bool ok = png_encode(&picture, out, e);
-    mem_free(pixels);
+    picture_levels_release(&levels);
     return ok;
 }

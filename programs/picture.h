@@ -20,6 +20,15 @@ enum { PICTURE_WIDTH_MAX = 1200 };
 /* Darkest and brightest for such pictures: -top_db and 0, or what there is among n values. */
 void picture_range(const struct feature_spec *spec, const float *values, size_t n, double *out_low,
                    double *out_high);
+struct picture_levels {
+    uint32_t width, height;
+    uint8_t *pixels; /* indices into the palette, rows from the top */
+};
+MUST_CHECK bool picture_levels_init(struct picture_levels *p, const float *values,
+                                    uint32_t n_frames, uint32_t n_mels, double low, double high,
+                                    struct err *e);
+void picture_levels_release(struct picture_levels *p);
+
 MUST_CHECK bool picture_spectrogram(const float *values, uint32_t n_frames, uint32_t n_mels,
                                     double low, double high, struct buf *out, struct err *e);
 

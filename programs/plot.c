@@ -162,35 +162,59 @@ double plot_mel_height(double hz, enum feature_mel scale, double f_min_hz, doubl
 
 enum { CLIP_LEFT = 44, CLIP_TOP = 6, CLIP_WIDTH = 400, CLIP_HEIGHT = 150, CLIP_BOTTOM = 24 };
 
-static void frequency_axis(FILE *out, const struct plot_clip *clip)
+size_t plot_frequency_ticks(const struct plot_clip *clip, struct plot_tick out[PLOT_TICKS_MAX])
 {
     static const uint32_t ticks_hz[] = {128, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+    static_assert(ARRAY_LEN(ticks_hz) <= PLOT_TICKS_MAX, "all fit");
+    size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(ticks_hz); i++) {
         double height =
             plot_mel_height(ticks_hz[i], clip->scale, clip->f_min_hz, clip->f_max_hz, clip->n_mels);
         if (height < 0 || height > 1)
             continue;
-        double y = CLIP_TOP + CLIP_HEIGHT * (1 - height);
+        out[n].at = height;
+        snprintf(out[n++].label, sizeof out->label, "%" PRIu32, ticks_hz[i]);
+    }
+    return n;
+}
+
+size_t plot_time_ticks(const struct plot_clip *clip, struct plot_tick out[PLOT_TICKS_MAX])
+{
+    double length_s = clip->n_frames * clip->frame_s, step_s = plot_step(length_s, 6);
+    size_t n = size_min(1 + (size_t)(length_s / step_s + 1e-6), PLOT_TICKS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        double t = (double)i * step_s;
+        out[i].at = fmin(t / length_s, 1);
+        snprintf(out[i].label, sizeof out->label, "%g%s", t, i + 1 == n ? " s" : "");
+    }
+    return n;
+}
+
+static void frequency_axis(FILE *out, const struct plot_clip *clip)
+{
+    struct plot_tick ticks[PLOT_TICKS_MAX];
+    size_t n = plot_frequency_ticks(clip, ticks);
+    for (size_t i = 0; i < n; i++) {
+        double y = CLIP_TOP + CLIP_HEIGHT * (1 - ticks[i].at);
         fprintf(out, "<line class=\"axis\" x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>",
                 CLIP_LEFT - 4, y, CLIP_LEFT, y);
-        fprintf(out, "<text class=\"tick end\" x=\"%d\" y=\"%.1f\">%" PRIu32 "</text>\n",
-                CLIP_LEFT - 7, y + 4, ticks_hz[i]);
+        fprintf(out, "<text class=\"tick end\" x=\"%d\" y=\"%.1f\">%s</text>\n", CLIP_LEFT - 7,
+                y + 4, ticks[i].label);
     }
     fprintf(out, "<text class=\"tick\" x=\"0\" y=\"%d\">Hz</text>\n", CLIP_TOP + CLIP_HEIGHT + 17);
 }
 
 static void time_axis(FILE *out, const struct plot_clip *clip)
 {
-    double length_s = clip->n_frames * clip->frame_s, step_s = plot_step(length_s, 6);
-    unsigned n_ticks = 1 + (unsigned)(length_s / step_s + 1e-6);
-    for (unsigned i = 0; i < n_ticks; i++) {
-        double t = i * step_s;
-        double x = CLIP_LEFT + CLIP_WIDTH * fmin(t / length_s, 1);
+    struct plot_tick ticks[PLOT_TICKS_MAX];
+    size_t n = plot_time_ticks(clip, ticks);
+    for (size_t i = 0; i < n; i++) {
+        double x = CLIP_LEFT + CLIP_WIDTH * ticks[i].at;
         int y = CLIP_TOP + CLIP_HEIGHT;
         fprintf(out, "<line class=\"axis\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>", x, y, x,
                 y + 4);
-        fprintf(out, "<text class=\"tick middle\" x=\"%.1f\" y=\"%d\">%g%s</text>\n", x, y + 17, t,
-                i + 1 == n_ticks ? " s" : "");
+        fprintf(out, "<text class=\"tick middle\" x=\"%.1f\" y=\"%d\">%s</text>\n", x, y + 17,
+                ticks[i].label);
     }
 }
 
@@ -205,5 +229,19 @@ void plot_spectrogram(FILE *out, const struct plot_clip *clip)
     fputs("\"/>\n", out);
     frequency_axis(out, clip);
     time_axis(out, clip);
+    fputs("</svg>\n", out);
+}
+
+void plot_spectrogram_file(FILE *out, const struct plot_clip *clip)
+{
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+            "height=\"%d\">\n"
+            "<style>text{font:11px system-ui,\"DejaVu Sans\",sans-serif;fill:#5d6771}"
+            ".end{text-anchor:end}.middle{text-anchor:middle}.axis{stroke:#5d6771}</style>\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+            CLIP_LEFT + CLIP_WIDTH + 12, CLIP_TOP + CLIP_HEIGHT + CLIP_BOTTOM,
+            2 * (CLIP_LEFT + CLIP_WIDTH + 12), 2 * (CLIP_TOP + CLIP_HEIGHT + CLIP_BOTTOM));
+    plot_spectrogram(out, clip);
     fputs("</svg>\n", out);
 }

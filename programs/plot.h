@@ -49,6 +49,18 @@ struct plot_clip {
 };
 void plot_spectrogram(FILE *out, const struct plot_clip *clip);
 
+/* The marks of its axes: 0 at the left or lower edge, 1 at the other. Their number. */
+enum { PLOT_TICKS_MAX = 12 };
+struct plot_tick {
+    double at;
+    char label[24];
+};
+size_t plot_time_ticks(const struct plot_clip *clip, struct plot_tick out[PLOT_TICKS_MAX]);
+size_t plot_frequency_ticks(const struct plot_clip *clip, struct plot_tick out[PLOT_TICKS_MAX]);
+
+/* The same as a file of its own, dark on white. */
+void plot_spectrogram_file(FILE *out, const struct plot_clip *clip);
+
 /* A step of 1, 2 or 5 times a power of ten such that `span` has at most n_max of them. */
 double plot_step(double span, unsigned n_max);
 

@@ -220,6 +220,12 @@ done
 extract features "$tmp/audio/000.mp3" -o "$tmp/none.npy" --kind loudness >"$tmp/kind.log" 2>&1
 check "an unknown kind is refused with 2" same $? 2
 check "and the known ones are named" contains "$tmp/kind.log" "tempogram"
+check "a picture" extract features "$tmp/audio/000.mp3" -o "$tmp/mel.png" --ms 10000
+check "is a PNG" contains "$tmp/mel.png" "IHDR"
+check "and an SVG" extract features "$tmp/audio/000.mp3" -o "$tmp/mel.svg" --preset whisper
+check "has hertz" contains "$tmp/mel.svg" ">4096</text>"
+extract features "$tmp/audio/000.mp3" -o "$tmp/none.png" --kind cqt >"$tmp/kind.log" 2>&1
+check "other kinds have no picture" same $? 2
 extract features "$tmp/audio/page.mp3" -o "$tmp/none.npy" >"$tmp/features.log" 2>&1
 check "features of a page fail with 1" same $? 1
 check "and say what it is" contains "$tmp/features.log" "NOT_AUDIO"

@@ -99,11 +99,16 @@ static void conv_forward(struct net *n, const struct op *op)
     double *y = tensor_value(n, op->out);
     memset(y, 0, shape_count(out) * sizeof *y);
     struct tap t;
-    for (tap_first(&t); tap_next(&t, in, out, &op->window);)
-        for (int32_t oc = 0; oc < out.c; oc++)
+    for (tap_first(&t); tap_next(&t, in, out, &op->window);) {
+        const double *pixel = x + at(in, t.n, t.ih, t.iw, 0);
+        double *to = y + at(out, t.n, t.oh, t.ow, 0);
+        for (int32_t oc = 0; oc < out.c; oc++) {
+            double sum = to[oc];
             for (int32_t ic = 0; ic < in.c; ic++)
-                y[at(out, t.n, t.oh, t.ow, oc)] += x[at(in, t.n, t.ih, t.iw, ic)] *
-                                                   (double)weight[weight_at(op, in.c, oc, ic, &t)];
+                sum += pixel[ic] * (double)weight[weight_at(op, in.c, oc, ic, &t)];
+            to[oc] = sum;
+        }
+    }
 }
 
 static void store_grad(float *out, const double *sums, size_t count)

@@ -98,7 +98,7 @@ static void check_gradient(const struct model_spec *s, size_t every)
         n_checked++;
     }
     printf("# %zu tensors of %s\n", n_checked, s->name);
-    CHECK(n_checked >= 9);
+    CHECK(n_checked >= 6);
     mem_free(grad);
     mem_free(x);
     net_free(n);
@@ -109,10 +109,10 @@ static void test_whole_gradient(void)
     check_gradient(&spec, 1);
 }
 
-/* Every sixth tensor: convolutions and both halves of batch norms in all layers. */
+/* Every eleventh tensor: convolutions and both halves of batch norms; fc is the same as in cnn. */
 static void test_whole_gradient_resnet18(void)
 {
-    check_gradient(&resnet, 6);
+    check_gradient(&resnet, 11);
 }
 
 /* float32 through thirty operations: each adds its rounding, and the l2norm and batch norms of tiny

@@ -198,6 +198,13 @@ sed -i 's|^clip.ms = .*|clip.ms = 5000|' "$tmp/calm/refrain.conf"
 extract "$tmp/calm" >"$tmp/recipe.log" 2>&1
 check "a store of another recipe is refused with 2" same $? 2
 check "the difference is shown" contains "$tmp/recipe.log" "ms=5000"
+dataset "$tmp/ast" features.preset=kaldi-ast
+extract "$tmp/ast" >"$tmp/ast.log" 2>&1
+check "values that are no decibels do not go into 8 bits" same $? 2
+check "the way out is named" contains "$tmp/ast.log" "set store.dtype = f32"
+dataset "$tmp/ast" features.preset=kaldi-ast store.dtype=f32
+check "but into f32" extract "$tmp/ast"
+check "clips and positives" same "$(stat_of "$tmp/ast" clips)" $((2 * N))
 dataset "$tmp/full" disk.floor=1000000000
 extract "$tmp/full" >"$tmp/full.log" 2>&1
 check "a disk below its floor stops with 1" same $? 1

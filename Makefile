@@ -186,11 +186,13 @@ demo: setup
 	@scripts/demo.sh $(B)
 
 conformance: all $(GOLDEN)
+	@scripts/setup.sh packages-conformance.txt
 	@tests/conformance.sh $(B)
 
 # Not part of `make test`, which needs nothing from PyPI.
 .PHONY: python-test
 python-test: $(SO) $(B)/tests/golden/store/make_store
+	@scripts/setup.sh packages-conformance.txt
 	@scripts/python_test.sh $(B)
 
 layers:

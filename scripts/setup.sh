@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs the Debian packages of scripts/packages.txt that are missing, as root or through sudo, and
-# says which. Installs nothing else and changes nothing else. Does nothing when all are there.
+# Installs the Debian packages of a list (scripts/packages.txt by default) that are missing, as root or
+# through sudo, and says which. Changes nothing else. Does nothing when all are there.
 set -eu
 cd "$(dirname "$0")"
 
 missing=
-for package in $(sed 's/#.*//' packages.txt); do
+for package in $(sed 's/#.*//' "${1:-packages.txt}"); do
     status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
     [ "$status" = "install ok installed" ] || missing="$missing $package"
 done

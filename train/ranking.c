@@ -84,13 +84,15 @@ static double win(float version, float other)
     return version < other ? 1.0 : version == other ? 0.5 : 0.0;
 }
 
+/* Of items at the same distance the earlier one comes first. */
 static size_t rank_of(const float *distances, size_t n, size_t query, size_t item)
 {
     size_t rank = 1;
-    for (size_t k = 0; k < n; k++)
-        if (k != query && k != item &&
-            (distances[k] < distances[item] || (distances[k] == distances[item] && k < item)))
+    for (size_t k = 0; k < n; k++) {
+        bool is_tied_before = k < item && distances[k] == distances[item];
+        if (k != query && k != item && (is_tied_before || distances[k] < distances[item]))
             rank++;
+    }
     return rank;
 }
 

@@ -278,7 +278,7 @@ static bool fill(struct machine *m, enum pickle_kind kind, size_t first, size_t 
 
 static bool after_mark(struct machine *m, uint8_t op)
 {
-    size_t mark;
+    size_t mark = 0;
     if (!need_mark(m, &mark))
         return false;
     if (op == 'e' || op == 'u')

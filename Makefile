@@ -170,10 +170,12 @@ sanitize:
 	+@$(MAKE) --no-print-directory Q=@ -j$$(nproc) B=$(B)/asan SAN=address,undefined OPT=-O1 san-run
 	+@$(MAKE) --no-print-directory Q=@ -j$$(nproc) B=$(B)/tsan SAN=thread OPT=-O1 san-run
 
+# Parsers have no threads: TSan does not run the fuzz targets.
+SAN_TESTS = $(UNIT) $(if $(filter thread,$(SAN)),,$(FUZZ))
 .PHONY: san-run
-san-run: $(UNIT) $(FUZZ)
+san-run: $(SAN_TESTS)
 	@LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp \
-	    FUZZ_EXECUTIONS=1000 tests/run.sh $(B) $(UNIT) $(FUZZ)
+	    FUZZ_EXECUTIONS=1000 tests/run.sh $(B) $(SAN_TESTS)
 
 fuzz: $(FUZZ)
 	@FUZZ_EXECUTIONS=$${FUZZ_EXECUTIONS:-100000} TEST_LIMIT_S=7200 tests/run.sh $(B) $(FUZZ)

@@ -13,7 +13,8 @@ ROWS=48
 LIMIT=40/1
 
 corpus_make small --works 4 --versions 3 --seed e2e --bad
-start_previewd --limit $LIMIT --rtt-ms 20 --jitter 0.5
+# Each data set is a client of its own: one that starts right after another knows nothing of its requests.
+start_previewd --limit $LIMIT --rtt-ms 20 --jitter 0.5 --client-header User-Agent
 
 # Each sound row several times under other ids: enough work to be killed in.
 corpus_csv >"$work/all.csv"
@@ -38,7 +39,7 @@ PY
 init() {
     "$refrain" init "$1" --csv "$work/music_info.csv" --set fetch.allow_private=on \
         --set fetch.limit.default=$LIMIT --set fetch.in_flight=8 --set store.commit_clips=8 \
-        --set augment.positives=1 >/dev/null
+        --set augment.positives=1 --set "fetch.user_agent=${1##*/}" >/dev/null
 }
 
 now_ms() { echo $(($(date +%s%N) / 1000000)); }

@@ -91,6 +91,7 @@ help:
 	@echo 'make bench         speed and memory, as ratios within one run'
 	@echo 'make sanitize      unit tests and fuzz corpora under ASan+UBSan and under TSan'
 	@echo 'make fuzz          FUZZ_EXECUTIONS=N mutations of each corpus (default 100000)'
+	@echo 'make soak          the long proofs: hundreds of kills, injected faults, damaged files'
 	@echo 'make layers        who may include whom'
 	@echo 'make format-check  clang-format; make format rewrites'
 	@echo 'make lint          cppcheck and clang-tidy'
@@ -153,7 +154,7 @@ E2E_TESTS = $(filter-out tests/e2e/lib.sh,$(E2E))
 PY_TESTS = $(sort $(wildcard tests/*/test_*.py))
 SOURCES = $(wildcard */*.[ch] tests/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 
-.PHONY: setup test unit sanitize fuzz bench demo conformance layers format format-check lint
+.PHONY: setup test unit sanitize fuzz soak bench demo conformance layers format format-check lint
 setup:
 	@scripts/setup.sh
 
@@ -179,6 +180,10 @@ san-run: $(SAN_TESTS)
 
 fuzz: $(FUZZ)
 	@FUZZ_EXECUTIONS=$${FUZZ_EXECUTIONS:-100000} TEST_LIMIT_S=7200 tests/run.sh $(B) $(FUZZ)
+
+# Long proofs (hundreds of kills and faults, thousands of damaged files): minutes, not part of `make test`.
+soak: all $(UNIT) $(FUZZ)
+	@TEST_LIMIT_S=7200 tests/run.sh $(B) $(sort $(wildcard tests/soak/*.sh))
 
 bench: all $(BENCH)
 	@tests/bench/run.sh $(B)

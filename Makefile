@@ -24,7 +24,7 @@ ALL_LDFLAGS = -pthread $(SANFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 # ---------------------------------------------------------------- rooms, libraries, programs
 # A room is a folder and an archive. PROGRAM lines name rooms (in link order) and foreign libraries:
 # what a program does not name it cannot use.
-ROOMS = base conf ingest features store train programs
+ROOMS = base conf ingest features store train match programs
 
 LIBS_base = -lz -lm
 LIBS_catalog = -llmdb
@@ -34,6 +34,7 @@ LIBS_decode = -lavformat -lavcodec -lavutil
 LIBS_features = -lsoxr
 LIBS_store = -llmdb -lzstd
 LIBS_train = -ldnnl -lgomp
+LIBS_match =
 
 PROGRAMS = refrain refrain-fetch refrain-extract refrain-store refrain-train
 
@@ -47,6 +48,8 @@ ROOMS_refrain-store   = programs store conf base
 LINK_refrain-store    = $(LIBS_store)
 ROOMS_refrain-train   = programs train store conf base
 LINK_refrain-train    = $(LIBS_train) $(LIBS_store)
+ROOMS_refrain-match   = programs match ingest features store conf base
+LINK_refrain-match    = $(LIBS_match) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
 
 # Tests of a room link that room and what it may enter.
 TROOMS_base = base
@@ -61,6 +64,8 @@ TROOMS_store = store base
 TLINK_store = $(LIBS_store)
 TROOMS_train = train store base
 TLINK_train = $(LIBS_train) $(LIBS_store)
+TROOMS_match = match features store base
+TLINK_match = $(LIBS_match) $(LIBS_features) $(LIBS_store)
 TROOMS_programs = programs ingest features store conf base
 TLINK_programs = $(LIBS_csv) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
 

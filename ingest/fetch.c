@@ -1,5 +1,6 @@
 #include "ingest/fetch.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "ingest/address.h"
 
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* A body that will be dropped is read to its end so that the connection lives on, up to this. */
 enum { DROPPED_BYTES_MAX = 64 << 10, WAKE_FDS_MAX = 4, SPARE_CONNECTIONS = 8 };
@@ -26,6 +28,7 @@ struct exchange {
 };
 
 struct fetcher {
+    struct transport transport; /* first: one is the other */
     struct fetch_params params;
     struct fetch_hooks hooks;
     CURLM *multi;
@@ -33,6 +36,11 @@ struct fetcher {
     struct exchange *exchanges; /* params.n_in_flight of them */
     struct curl_slist *headers;
 };
+
+static struct fetcher *fetcher_of(struct transport *t)
+{
+    return (struct fetcher *)(void *)t;
+}
 
 /* ---------------------------------------------------------------- libcurl's callbacks */
 
@@ -196,8 +204,9 @@ static void exchange_reset(struct exchange *x, void *user)
     buf_init(&a->body, x->f->params.max_bytes);
 }
 
-bool fetcher_start(struct fetcher *f, const char *url, void *user, struct err *e)
+static bool start(struct transport *t, const char *url, void *user, struct err *e)
 {
+    struct fetcher *f = fetcher_of(t);
     struct exchange *x = f->exchanges;
     assert(f->n_in_flight < f->params.n_in_flight);
     while (x->is_busy)
@@ -221,9 +230,10 @@ static bool fail(CURLMcode code, struct err *e)
     return err_set(e, ERR_FATAL, "libcurl: %s", curl_multi_strerror(code));
 }
 
-bool fetcher_poll(struct fetcher *f, const int *wake_fds, size_t n_wake_fds, uint64_t timeout_ms,
-                  struct err *e)
+static bool poll_all(struct transport *t, const int *wake_fds, size_t n_wake_fds,
+                     uint64_t timeout_ms, struct err *e)
 {
+    struct fetcher *f = fetcher_of(t);
     struct curl_waitfd extra[WAKE_FDS_MAX] = {0};
     assert(n_wake_fds <= WAKE_FDS_MAX);
     for (size_t i = 0; i < n_wake_fds; i++)
@@ -250,8 +260,9 @@ bool fetcher_poll(struct fetcher *f, const int *wake_fds, size_t n_wake_fds, uin
     return true;
 }
 
-void fetcher_cancel_all(struct fetcher *f)
+static void cancel_all(struct transport *t)
 {
+    struct fetcher *f = fetcher_of(t);
     for (size_t i = 0; i < f->params.n_in_flight; i++)
         if (f->exchanges[i].is_busy) {
             f->exchanges[i].is_withdrawn = true;
@@ -259,9 +270,9 @@ void fetcher_cancel_all(struct fetcher *f)
         }
 }
 
-size_t fetcher_in_flight(const struct fetcher *f)
+static size_t in_flight(const struct transport *t)
 {
-    return f->n_in_flight;
+    return ((const struct fetcher *)(const void *)t)->n_in_flight;
 }
 
 /* ---------------------------------------------------------------- life */
@@ -308,13 +319,27 @@ static bool set_options(struct exchange *x, struct err *e)
            err_set(e, ERR_FATAL, "libcurl: cannot set an option: %s", curl_easy_strerror(code));
 }
 
+static void close_all(struct transport *t)
+{
+    struct fetcher *f = fetcher_of(t);
+    assert(f->n_in_flight == 0);
+    for (size_t i = 0; i < f->params.n_in_flight; i++)
+        curl_easy_cleanup(f->exchanges[i].easy);
+    curl_multi_cleanup(f->multi);
+    curl_slist_free_all(f->headers);
+    mem_free(f->exchanges);
+    mem_free(f);
+    curl_global_cleanup();
+}
+
 bool fetcher_open(const struct fetch_params *p, const struct fetch_hooks *hooks,
-                  struct fetcher **out, struct err *e)
+                  struct transport **out, struct err *e)
 {
     CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
     if (code != CURLE_OK)
         return err_set(e, ERR_FATAL, "libcurl: %s", curl_easy_strerror(code));
     struct fetcher *f = mem_zalloc(1, sizeof *f);
+    f->transport = (struct transport){in_flight, start, poll_all, cancel_all, close_all};
     f->params = *p;
     f->hooks = *hooks;
     f->exchanges = mem_zalloc(p->n_in_flight, sizeof *f->exchanges);
@@ -332,23 +357,35 @@ bool fetcher_open(const struct fetch_params *p, const struct fetch_hooks *hooks,
         ok = x->easy != NULL ? set_options(x, e) : err_set(e, ERR_FATAL, "libcurl: no easy handle");
     }
     if (!ok) {
-        fetcher_close(f);
+        close_all(&f->transport);
         return false;
     }
-    *out = f;
+    *out = &f->transport;
     return true;
 }
 
-void fetcher_close(struct fetcher *f)
+/* ---------------------------------------------------------------- the real world */
+
+static uint64_t real_now_ns(void *arg)
 {
-    if (f == NULL)
-        return;
-    assert(f->n_in_flight == 0);
-    for (size_t i = 0; i < f->params.n_in_flight; i++)
-        curl_easy_cleanup(f->exchanges[i].easy);
-    curl_multi_cleanup(f->multi);
-    curl_slist_free_all(f->headers);
-    mem_free(f->exchanges);
-    mem_free(f);
-    curl_global_cleanup();
+    (void)arg;
+    return clock_now_ns();
 }
+
+static int64_t real_wall_ms(void *arg)
+{
+    struct timespec ts;
+    (void)arg;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static bool open_fetcher(void *arg, const struct fetch_params *p, const struct fetch_hooks *hooks,
+                         struct transport **out, struct err *e)
+{
+    (void)arg;
+    return fetcher_open(p, hooks, out, e);
+}
+
+const struct world world_real = {
+    .now_ns = real_now_ns, .wall_ms = real_wall_ms, .open_transport = open_fetcher};

@@ -1,15 +1,15 @@
 /*
  * The fetch stage: plan, then fetch until every row has a final state. One loop drives the network
- * (ingest/fetch.h), one thread the disk (ingest/committer.h).
+ * (ingest/transport.h), one thread the disk (ingest/committer.h).
  */
 #ifndef REFRAIN_STAGE_H
 #define REFRAIN_STAGE_H
 
 #include "base/conf.h"
 #include "ingest/catalog.h"
-#include "ingest/fetch.h"
 #include "ingest/plan.h"
 #include "ingest/spool.h"
+#include "ingest/transport.h"
 
 struct stage_params {
     const char *dataset_dir, *csv_path;
@@ -18,9 +18,10 @@ struct stage_params {
     uint64_t seed;
     uint64_t attempts, backoff_ms, backoff_max_ms, max_redirects;
     uint64_t high_water_bytes, disk_floor_bytes;
-    bool once;   /* do not wait for rows that wait */
-    bool watch;  /* when nothing is left, wait for the CSV to grow */
-    int stop_fd; /* readable: finish what is in flight and return; -1 for none */
+    bool once;                 /* do not wait for rows that wait */
+    bool watch;                /* when nothing is left, wait for the CSV to grow */
+    int stop_fd;               /* readable: finish what is in flight and return; -1 for none */
+    const struct world *world; /* NULL: the real one */
 };
 
 struct stage_result {

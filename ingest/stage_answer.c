@@ -1,0 +1,145 @@
+#include "base/log.h"
+#include "base/mem.h"
+#include "ingest/retry.h"
+#include "ingest/row.h"
+#include "ingest/sniff.h"
+#include "ingest/stage_inside.h"
+#include "ingest/url.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    FAILURES_LOGGED = 20,
+    PAUSE_LOGGED_MS = 1000,
+    BUSY_TRIES = 3,      /* answers 503 to one row that are still the host's fault */
+    THROTTLE_TRIES = 20, /* answers 429 to one row, while others succeed */
+};
+
+static void push_outcome(struct stage *s, struct todo_item *item, enum row_state state,
+                         const char *cause, int64_t not_before_ms, struct buf *body)
+{
+    struct outcome o = {
+        .item = item, .state = state, .attempts = item->attempts, .not_before_ms = not_before_ms};
+    row_set_text(o.cause, sizeof o.cause, cause);
+    if (body != NULL) {
+        o.body = *body;
+        *body = (struct buf){0};
+    }
+    committer_push(s->committer, &o);
+}
+
+static void end_item(struct stage *s, struct todo_item *item, enum row_state state,
+                     const char *cause, const char *detail)
+{
+    if (++s->result->n_failed <= FAILURES_LOGGED)
+        log_warn("row ends without a preview", "row=%" PRIu64 " id=\"%s\" state=%s cause=%s%s%s%s",
+                 item->due.row, item->track_id, row_state_name(state), cause,
+                 detail[0] != '\0' ? " why=\"" : "", detail, detail[0] != '\0' ? "\"" : "");
+    push_outcome(s, item, state, cause, 0, NULL);
+}
+
+static void charge_item(struct stage *s, struct todo_item *item, const struct retry_verdict *v,
+                        const char *cause, uint64_t least_ms, const char *detail)
+{
+    uint64_t budget =
+        v->attempts_max == 0 ? s->p->attempts : u64_min(s->p->attempts, v->attempts_max);
+    if (++item->attempts >= budget) {
+        end_item(s, item, v->end, cause, detail);
+        return;
+    }
+    uint64_t delay_ms = retry_delay_ms(s->p->seed, item->due.row, item->attempts, s->p->backoff_ms,
+                                       s->p->backoff_max_ms);
+    log_debug("row waits", "row=%" PRIu64 " cause=%s attempt=%u wait_ms=%" PRIu64 " why=\"%s\"",
+              item->due.row, cause, item->attempts, u64_max(delay_ms, least_ms), detail);
+    s->result->n_retries++;
+    push_outcome(s, item, ROW_WAIT, cause, stage_wall_ms(s) + (int64_t)u64_max(delay_ms, least_ms),
+                 NULL);
+}
+
+/* A throttle is the host's and never the row's, with one exception: when one link is refused time
+ * and again while the host serves others, or says 503 for it again and again, it is that link. */
+static bool is_row_to_blame(const struct todo_item *item, const struct host_group *g,
+                            unsigned status)
+{
+    if (status == 503)
+        return item->n_throttled > BUSY_TRIES;
+    return item->n_throttled > THROTTLE_TRIES && g->n_answered > item->n_answered_before;
+}
+
+static void throttle(struct stage *s, struct todo_item *item, const struct retry_verdict *v,
+                     unsigned status, uint64_t advice_ms)
+{
+    struct host_group *g = hosts_group(s->hosts, item->target_group_i);
+    s->result->throttled++;
+    committer_count(s->committer, 0, 1, 0);
+    if (item->n_throttled++ == 0)
+        item->n_answered_before = g->n_answered;
+    bool was_paused = s->now_ns < g->paused_until_ns;
+    uint64_t pause_ms = hosts_throttled(s->hosts, item->target_group_i, advice_ms, s->now_ns);
+    if (!was_paused && pause_ms >= PAUSE_LOGGED_MS)
+        log_info("host pauses", "host=%s status=%u seconds=%.1f", g->name, status,
+                 (double)pause_ms / 1000);
+    if (is_row_to_blame(item, g, status))
+        charge_item(s, item, v, v->cause, advice_ms, "");
+    else
+        todo_untake(s->todo, item);
+}
+
+static void redirect(struct stage *s, struct todo_item *item, const char *target)
+{
+    char url[URL_BYTES_MAX], host[HOST_BYTES_MAX];
+    if (item->n_redirects++ >= s->p->max_redirects) {
+        end_item(s, item, ROW_DEAD, "redirects", target);
+        return;
+    }
+    if (url_normalize(target, s->p->fetch.allow_http, url) != URL_OK) {
+        end_item(s, item, ROW_DEAD, "redirect_refused", target);
+        return;
+    }
+    url_host(url, host);
+    mem_free(item->url);
+    item->url = mem_strdup(url);
+    item->target_group_i = hosts_find(s->hosts, host);
+    todo_untake(s->todo, item);
+}
+
+void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a)
+{
+    enum sniff_verdict sniff = a->status == 200 ? sniff_body(buf_span(&a->body)) : SNIFF_EMPTY;
+    struct retry_verdict v = retry_classify(a->net, a->status, sniff);
+    uint64_t advice_ms = 0;
+    (void)retry_after_parse(a->retry_after, a->date, stage_wall_ms(s) / 1000, &advice_ms);
+    committer_count(s->committer, 0, 0, a->n_bytes);
+    s->result->bytes += a->n_bytes;
+    if (a->net == NET_OK && v.action != RETRY_THROTTLED)
+        hosts_answered(s->hosts, item->target_group_i);
+    if (a->redirect[0] != '\0') {
+        redirect(s, item, a->redirect);
+        return;
+    }
+    switch (v.action) {
+    case RETRY_DONE:
+        item->attempts++;
+        s->result->n_fetched++;
+        push_outcome(s, item, ROW_DONE, "", 0, &a->body);
+        break;
+    case RETRY_THROTTLED:
+        throttle(s, item, &v, a->status, advice_ms);
+        break;
+    case RETRY_UNREACHABLE:
+        hosts_unreachable(s->hosts, item->target_group_i, s->now_ns);
+        charge_item(s, item, &v, v.cause, 0, a->detail);
+        break;
+    case RETRY_AGAIN:
+        charge_item(s, item, &v, v.cause, advice_ms, a->detail);
+        break;
+    case RETRY_NEVER:
+        item->attempts++;
+        end_item(s, item, v.end, v.cause, a->detail);
+        break;
+    case RETRY_WITHDRAWN:
+        todo_untake(s->todo, item);
+        break;
+    }
+}

@@ -1,0 +1,86 @@
+/*
+ * What the parts of the fetch stage share; only ingest/stage*.c include this.
+ *
+ *     stage.c         opens the parts, runs the loop, closes them
+ *     stage_import.c  the CSV into the catalogue, and again when it grows
+ *     stage_start.c   permits, the order of groups, the transport's hooks
+ *     stage_answer.c  what an answer does to its row and its host
+ *
+ * Who owns an item: `todo` while it is queued, a flight while a request for it is on the way, the
+ * committer while its outcome is not durable. It passes from one to the next and is settled in the
+ * end; then its row may be taken again.
+ *
+ * Permits: a flight holds one for each request that it sent, of the group of the row's link and,
+ * after a redirect to another group, of that one too. They go back to the limiter when the answer
+ * begins, or with a grace when there is none (limiter.h has the proof that this is enough).
+ */
+#ifndef REFRAIN_STAGE_INSIDE_H
+#define REFRAIN_STAGE_INSIDE_H
+
+#include "base/clock.h"
+#include "base/progress.h"
+#include "ingest/committer.h"
+#include "ingest/hosts.h"
+#include "ingest/stage.h"
+#include "ingest/todo.h"
+
+struct flight {
+    struct todo_item *item; /* NULL: free */
+    uint32_t n_permits;     /* sent and not answered */
+    bool is_sent;
+};
+
+struct watched_file {
+    int64_t size, mtime_s, mtime_ns;
+};
+
+struct stage {
+    const struct stage_params *p;
+    const struct world *world;
+    struct stage_result *result;
+    struct catalog *catalog;
+    struct hosts *hosts;
+    struct todo *todo;
+    struct committer *committer;
+    struct transport *transport;
+    struct flight *flights; /* p->fetch.n_in_flight */
+    size_t next_group_i;    /* whose turn it is */
+    uint64_t now_ns, last_request_ns, drain_ns, watch_ns;
+    bool has_session;
+    uint64_t n_ended, n_rows;
+    struct watched_file csv;
+    struct progress progress;
+};
+
+static inline uint64_t stage_now_ns(const struct stage *s)
+{
+    return s->world->now_ns(s->world->arg);
+}
+
+static inline int64_t stage_wall_ms(const struct stage *s)
+{
+    return s->world->wall_ms(s->world->arg);
+}
+
+/* ---------------------------------------------------------------- stage_import.c */
+
+/* Reads the CSV, unless it is the one that was read last, and counts what is there. `is_settled`:
+ * the file did not change between two looks, so its last line is whole. */
+MUST_CHECK bool stage_import(struct stage *s, bool is_settled, struct err *e);
+void stage_watch_begin(struct stage *s);
+/* Every two seconds: has the CSV grown. */
+MUST_CHECK bool stage_watch(struct stage *s, struct err *e);
+
+/* ---------------------------------------------------------------- stage_start.c */
+
+extern const struct fetch_hooks stage_hooks; /* but for their arg, the stage */
+/* Starts what may start: groups take turns, one request each, until none can. */
+MUST_CHECK bool stage_start_some(struct stage *s, struct err *e);
+/* When something queued may start; UINT64_MAX: nothing waits for time alone. */
+uint64_t stage_next_start_ns(struct stage *s);
+
+/* ---------------------------------------------------------------- stage_answer.c */
+
+void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a);
+
+#endif

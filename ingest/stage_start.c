@@ -1,0 +1,130 @@
+#include "ingest/session.h"
+#include "ingest/stage_inside.h"
+
+/* ---------------------------------------------------------------- permits and hooks */
+
+static bool take_permits(struct stage *s, const struct todo_item *item)
+{
+    if (!hosts_start(s->hosts, item->group_i, s->now_ns))
+        return false;
+    if (item->target_group_i == item->group_i ||
+        hosts_start(s->hosts, item->target_group_i, s->now_ns))
+        return true;
+    limiter_cancel(&hosts_group(s->hosts, item->group_i)->limiter);
+    return false;
+}
+
+static void return_permits(struct stage *s, struct flight *f,
+                           void (*give_back)(struct limiter *, uint64_t))
+{
+    uint64_t now_ns = stage_now_ns(s);
+    const struct todo_item *item = f->item;
+    for (; f->n_permits > 0; f->n_permits--) {
+        give_back(&hosts_group(s->hosts, item->group_i)->limiter, now_ns);
+        if (item->target_group_i != item->group_i)
+            give_back(&hosts_group(s->hosts, item->target_group_i)->limiter, now_ns);
+    }
+    s->last_request_ns = now_ns;
+}
+
+static void cancel_permit(struct limiter *l, uint64_t now_ns)
+{
+    (void)now_ns;
+    limiter_cancel(l);
+}
+
+static void count_in_flight(struct stage *s, const struct todo_item *item, int change)
+{
+    hosts_group(s->hosts, item->group_i)->n_in_flight += (size_t)change;
+    if (item->target_group_i != item->group_i)
+        hosts_group(s->hosts, item->target_group_i)->n_in_flight += (size_t)change;
+}
+
+static bool on_send(void *arg, void *exchange)
+{
+    struct stage *s = arg;
+    struct flight *f = exchange;
+    if (f->is_sent) { /* sent again on a new connection: that is another request */
+        s->now_ns = stage_now_ns(s);
+        if (!take_permits(s, f->item))
+            return false;
+        f->n_permits++;
+    }
+    f->is_sent = true;
+    s->result->requests++;
+    committer_count(s->committer, 1, 0, 0);
+    return true;
+}
+
+static void on_answer(void *arg, void *exchange)
+{
+    return_permits(arg, exchange, limiter_finish);
+}
+
+static void on_done(void *arg, void *exchange, struct fetch_answer *answer)
+{
+    struct stage *s = arg;
+    struct flight *f = exchange;
+    struct todo_item *item = f->item;
+    s->now_ns = stage_now_ns(s);
+    count_in_flight(s, item, -1);
+    return_permits(s, f, f->is_sent ? limiter_abandon : cancel_permit);
+    *f = (struct flight){0};
+    stage_apply_answer(s, item, answer);
+}
+
+const struct fetch_hooks stage_hooks = {
+    .on_send = on_send, .on_answer = on_answer, .on_done = on_done};
+
+/* ---------------------------------------------------------------- starting */
+
+static bool start_item(struct stage *s, size_t group_i, struct err *e)
+{
+    struct flight *f = s->flights;
+    if (!s->has_session && !session_mark_open(s->catalog, e))
+        return false;
+    s->has_session = true;
+    while (f->item != NULL)
+        f++;
+    f->item = todo_take(s->todo, group_i);
+    f->n_permits = 1;
+    count_in_flight(s, f->item, 1);
+    return s->transport->start(s->transport, f->item->url, f, e);
+}
+
+static bool may_start(struct stage *s)
+{
+    return s->drain_ns == 0 && s->transport->in_flight(s->transport) < s->p->fetch.n_in_flight &&
+           todo_queued(s->todo) > 0 && committer_room(s->committer) == ROOM_OK;
+}
+
+bool stage_start_some(struct stage *s, struct err *e)
+{
+    size_t n_groups = hosts_count(s->hosts), n_idle = 0;
+    while (n_idle < n_groups && may_start(s)) {
+        size_t group_i = s->next_group_i = (s->next_group_i + 1) % n_groups;
+        struct todo_item *item = todo_peek(s->todo, group_i);
+        n_idle++;
+        if (item == NULL || !take_permits(s, item))
+            continue;
+        n_idle = 0;
+        if (!start_item(s, group_i, e))
+            return false;
+    }
+    return true;
+}
+
+uint64_t stage_next_start_ns(struct stage *s)
+{
+    uint64_t next_ns = UINT64_MAX;
+    for (size_t i = 0; i < hosts_count(s->hosts); i++) {
+        const struct todo_item *item = todo_peek(s->todo, i);
+        if (item == NULL)
+            continue;
+        uint64_t group_ns = hosts_next_ns(s->hosts, i, s->now_ns);
+        if (item->target_group_i != i)
+            group_ns = u64_max(group_ns, hosts_next_ns(s->hosts, item->target_group_i, s->now_ns));
+        next_ns = u64_min(next_ns, group_ns);
+    }
+    return next_ns;
+}

@@ -38,6 +38,7 @@ class Score:
     tempo_bpm: float  # quarter notes a minute
     beats_per_bar: int
     parts: list = field(default_factory=list)
+    cents: float = 0.0  # the whole band's tuning against A4 = 440 Hz, within one semitone
 
 
 def var_length(value):
@@ -73,7 +74,14 @@ def conductor_track(score):
     ])
 
 
-def part_track(part):
+def fine_tuning(ch, cents):
+    """Registered parameter 1: 14 bits, 8192 is in tune, 8192 steps a semitone."""
+    value = max(0, min(16383, 8192 + round(cents * 81.92)))
+    pairs = ((101, 0), (100, 1), (6, value >> 7), (38, value & 127))
+    return [(0, 3 + i / 8, bytes((0xB0 | ch, *pair))) for i, pair in enumerate(pairs)]
+
+
+def part_track(part, cents):
     ch = part.channel
     events = [
         (0, 0, meta(0x03, part.name.encode("ascii"))),
@@ -81,6 +89,8 @@ def part_track(part):
         (0, 2, bytes((0xB0 | ch, 7, part.volume))),
         (0, 3, bytes((0xB0 | ch, 10, part.pan))),
     ]
+    if cents and ch != DRUM_CHANNEL:
+        events += fine_tuning(ch, cents)
     for note in separate(part.notes):
         # Note-offs come first within a tick, so that a repeated pitch sounds again.
         events.append((note[0], 5, bytes((0x90 | ch, note[2], note[3]))))
@@ -104,5 +114,5 @@ def separate(notes):
 
 
 def score_bytes(score):
-    tracks = [conductor_track(score)] + [part_track(p) for p in score.parts if p.notes]
+    tracks = [conductor_track(score)] + [part_track(p, score.cents) for p in score.parts if p.notes]
     return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), TICKS_PER_BEAT) + b"".join(tracks)

@@ -8,6 +8,8 @@ import os
 import subprocess
 import tempfile
 
+from live import filter_graph, noise_source
+
 RATE_HZ = 44100
 BITRATE = "96k"
 SOUNDFONTS = ("/usr/share/sounds/sf2/FluidR3_GM.sf2", "/usr/share/sounds/sf2/default-GM.sf2")
@@ -51,11 +53,15 @@ def check(name, process, stderr):
         raise RenderError(f"{name} ended with {process.returncode}: {text[-500:]}")
 
 
-def render(soundfont, midi_bytes, seconds, tags, mp3_path):
+def render(soundfont, midi_bytes, seconds, tags, mp3_path, live=None):
     """Writes the MP3 of a score, fading the last half second as previews do."""
     temporary = mp3_path + ".part"
-    raw = ["-f", "s16le", "-ar", str(RATE_HZ), "-ac", "2", "-i", "pipe:0",
-           "-af", f"apad,afade=t=out:st={seconds - 0.5}:d=0.5"]
+    fade = f"afade=t=out:st={seconds - 0.5}:d=0.5"
+    raw = ["-f", "s16le", "-ar", str(RATE_HZ), "-ac", "2", "-i", "pipe:0"]
+    if live is None:
+        raw += ["-af", f"apad,{fade}"]
+    else:
+        raw += [*noise_source(live, RATE_HZ), "-filter_complex", filter_graph(live, fade)]
     with tempfile.NamedTemporaryFile(suffix=".mid") as midi:
         midi.write(midi_bytes)
         midi.flush()
@@ -80,5 +86,17 @@ def render_silence(seconds, mp3_path):
     temporary = mp3_path + ".part"
     done = subprocess.run(encode_command(source, seconds, {}, temporary), stderr=subprocess.PIPE,
                           check=False)
+    check("ffmpeg", done, done.stderr)
+    os.replace(temporary, mp3_path)
+
+
+def render_copy(mp3_in, audio_filter, seconds, bitrate, mp3_path):
+    """The same recording through a filter, encoded anew."""
+    temporary = mp3_path + ".part"
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", mp3_in, "-af", audio_filter,
+               "-t", str(seconds), "-map_metadata", "-1", "-fflags", "+bitexact",
+               "-flags:a", "+bitexact", "-c:a", "libmp3lame", "-b:a", bitrate,
+               "-compression_level", "7", "-f", "mp3", temporary]
+    done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
     check("ffmpeg", done, done.stderr)
     os.replace(temporary, mp3_path)

@@ -6,12 +6,18 @@ import io
 import os
 import struct
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import catalog
+import segments
 import tap
+from borrow import CannotBorrow, borrow, decoy
+from copies import CHANGES, CUT_S, SHIFT_MAX, audio_filter, draw_copy
 from draw import Draw
+from live import draw_live, filter_graph
 from midi import Note, Part, Score, score_bytes, separate, var_length
 from styles import STYLES
 from theory import MAJOR, MINOR, PROGRESSIONS, Chord, close_voicing, nearest_chord_degree, pitch_of
@@ -205,6 +211,141 @@ def test_covers_keep_the_melody():
 def test_first_bars_differ():
     starts = {v.first_bar for _, versions in CORPUS for v in versions[1:]}
     assert len(starts) >= 6
+
+
+# ---------------------------------------------------------------- borrowings and decoys
+
+def borrowings(limits_s, seconds=30):
+    found = []
+    for i, (_, versions) in enumerate(CORPUS):
+        try:
+            found.append((versions, *borrow(SEED, i, versions[0], seconds, limits_s)))
+        except CannotBorrow:
+            pass
+    return found
+
+
+def heard_notes(version, low_s, high_s):
+    """(seconds, pitch) of the melody as it is in the MIDI file, ornaments left out."""
+    plain = replace(version, ornaments=0.0)
+    tempo, notes = read_midi(score_bytes(play(SEED, plain, 30)))
+    times = [(tick / 480 * tempo / 1e6, pitch) for tick, channel, pitch, _ in notes if channel == 0]
+    return [(at, pitch) for at, pitch in sorted(times) if low_s - 0.05 <= at < high_s - 0.05]
+
+
+def test_a_borrowing_sounds_where_segments_say():
+    """The notes of the MIDI between the times of both songs: same rhythm, one transposition."""
+    for versions, version, loan in borrowings((6, 13)):
+        ours = segments.Heard("b", version, 30)
+        rows = segments.loan_rows(ours, loan, segments.Heard("s", versions[0], 30))
+        true_rows = [r for r in rows if r[-1] == 0]
+        assert true_rows, "the source plays what is borrowed from it"
+        start, end, other_start, other_end = map(float, true_rows[0][3:7])
+        assert 6 <= end - start <= 13 and end <= 30 and other_end <= 30
+        found = heard_notes(version, start, end)
+        wanted = heard_notes(versions[0], other_start, other_end)
+        assert len(found) == len(wanted) >= 8, (len(found), len(wanted))
+        rises = {(b - a) % 12 for (_, a), (_, b) in zip(found, wanted)}
+        assert rises == {true_rows[0][7] % 12}, rises
+        ratio = float(true_rows[0][8])
+        for (a, _), (b, _) in zip(found, wanted):
+            assert abs((a - start) - (b - other_start) * ratio) < 0.15
+
+
+def test_a_borrowing_shares_nothing_else():
+    made = borrowings((8, 15))
+    assert len(made) > 0.8 * N_WORKS
+    for versions, version, loan in made:
+        source = versions[0]
+        assert version.tonic != source.tonic and version.lead != source.lead
+        assert version.style_name != source.style_name
+        assert abs(version.tempo_bpm / source.tempo_bpm - 1) >= 0.04
+        for i in range(loan.n_bars):
+            assert (version.work.harmony[loan.to_bar + i].root
+                    != source.work.harmony[loan.from_bar + i].root)
+        beats = version.work.beats_per_bar
+        low, high = loan.to_bar * beats, (loan.to_bar + loan.n_bars) * beats
+        tones = version.work.melody
+        assert all(a.beat + a.length <= b.beat + 1e-9 for a, b in zip(tones, tones[1:]))
+        own = {(t.beat, t.degree) for t in tones if not low <= t.beat < high}
+        theirs = {(t.beat, t.degree) for t in source.work.melody}
+        assert len(own & theirs) < 0.5 * len(own)
+
+
+def test_no_passage_fits_is_said():
+    source = CORPUS[0][1][0]
+    try:
+        borrow(SEED, 0, source, 30, (31, 40))
+    except CannotBorrow as error:
+        assert "31 to 40 s" in str(error) and source.work.work_id in str(error)
+    else:
+        raise AssertionError("31 s fit into 30 s")
+
+
+def test_decoys_share_what_makes_no_version():
+    for i in range(20):
+        original = CORPUS[i][1][0]
+        version, kind = decoy(SEED, i, original)
+        ours, theirs = version.work, original.work
+        assert {t.beat for t in ours.melody} != {t.beat for t in theirs.melody}
+        if kind == "decoy_harmony":
+            assert ours.harmony == theirs.harmony and ours.mode == theirs.mode
+        else:
+            assert ours.tonic == theirs.tonic and ours.mode == theirs.mode
+            assert version.tempo_bpm == original.tempo_bpm and version.lead == original.lead
+            assert ours.harmony[:4] != theirs.harmony[:4]
+            assert ours.harmony[8:12] != theirs.harmony[8:12]
+
+
+def test_segments_of_versions_play_the_same_bars():
+    for _, versions in CORPUS[:15]:
+        a, b = (segments.Heard(str(v.number), v, 30) for v in versions[:2])
+        rows = segments.version_rows(a, b)
+        assert rows
+        for _, _, _, start, end, other_start, other_end, rise, ratio, echo in rows:
+            assert echo == 0 and float(end) <= 30 and float(other_end) <= 30
+            assert float(end) - float(start) >= segments.SHORTEST_S * 0.8
+            assert (versions[0].tonic + rise - versions[1].tonic) % 12 == 0
+            stretch = (float(end) - float(start)) / (float(other_end) - float(other_start))
+            assert abs(stretch - float(ratio)) < 0.01
+            bar = round(float(start) / a.bar_s), round(float(other_start) / b.bar_s)
+            assert a.form_bar(bar[0]) == b.form_bar(bar[1])
+
+
+def test_segments_name_echoes():
+    """A and A' share all but the cadence: who borrows one has borrowed from the other as well."""
+    work = CORPUS[0][0]
+    assert 4 in segments.echo_bars(work, 0, 4) and 8 not in segments.echo_bars(work, 0, 4)
+    assert segments.echo_bars(work, 8, 4) == []
+
+
+# ---------------------------------------------------------------- live takes and copies
+
+def test_a_live_take_is_out_of_tune():
+    version = CORPUS[0][1][0]
+    live = replace(draw_live(SEED, 0, 0), cents=-25)
+    plain = score_bytes(play(SEED, version, 10))
+    detuned = score_bytes(play(SEED, replace(version, live=live), 10))
+    assert read_midi(plain) == read_midi(detuned)
+    # Registered parameter 1 on channel 0, 8192 - 2048 = 48 * 128.
+    assert bytes((0xB0, 101, 0, 0, 0xB0, 100, 1, 0, 0xB0, 6, 48, 0, 0xB0, 38, 0)) in detuned
+    assert filter_graph(live, "x") == filter_graph(replace(live), "x")
+    drawn = [draw_live(SEED, i, 1) for i in range(200)]
+    assert {x.cents for x in drawn} <= set(range(-35, 36)) and len({x.seed for x in drawn}) == 200
+
+
+def test_copies_stay_within_their_limits():
+    args = SimpleNamespace(seed=SEED, seconds=30)
+    made = [draw_copy(args, i, [None]) for i in range(400)]
+    assert made == [draw_copy(args, i, [None]) for i in range(400)]
+    for copy in made:
+        assert 0.02 <= max(abs(copy.pitch - 1), abs(copy.tempo - 1)) <= SHIFT_MAX + 1e-4 \
+            or copy.change == "none"
+        assert copy.start_s + copy.seconds * copy.tempo <= 30.01
+        assert copy.seconds == CUT_S or copy.seconds * copy.tempo > 29.9
+        assert ("asetrate" in audio_filter(copy)) == (copy.pitch != 1.0)
+        assert ("atempo" in audio_filter(copy)) == (copy.change in ("pitch", "tempo"))
+    assert {c.change for c in made} == set(CHANGES)
 
 
 # ---------------------------------------------------------------- catalogue

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from accompany import BASSES, COMPS, drum_bar
 from draw import Draw
+from live import Live
 from midi import DRUM_CHANNEL, Note, Part, Score
 from styles import STYLES, Style
-from theory import bass_pitch, close_voicing, pitch_of
+from theory import Chord, bass_pitch, close_voicing, pitch_of
 from work import BARS, BARS_PER_PHRASE, Work
 
 TRANSPOSE_MIN, TRANSPOSE_MAX = -5, 6
@@ -41,6 +42,7 @@ class Version:
     bass_line: str
     drums: str
     ornaments: float  # chance that a tone is decorated
+    live: Live | None = None  # recorded on a stage; None: in a studio
 
     @property
     def tempo_bpm(self):
@@ -133,6 +135,10 @@ class Player:
         """Which bar of the form sounds in this bar of the preview."""
         return (self.version.first_bar + bar - self.version.intro_bars) % BARS
 
+    def bar_s(self):
+        """Seconds that a bar takes."""
+        return self.beats * 60 / self.version.tempo_bpm
+
     def chord(self, bar):
         return self.work.harmony[self.form_bar(bar)]
 
@@ -146,9 +152,10 @@ class Player:
                 touch = self.draw.between(0.93, 1.07)
                 part.add(start, length, n.pitch, loudness * n.velocity * touch)
 
-    def melody_pitch(self, degree, bar):
+    def melody_pitch(self, degree, bar, raised=None):
         tonic = MELODY_TONIC + (self.tonic - MELODY_TONIC) % 12
-        return pitch_of(degree, tonic, self.work.mode, self.chord(bar)) + self.version.octave
+        chord = self.chord(bar) if raised is None else Chord(0, raised)
+        return pitch_of(degree, tonic, self.work.mode, chord) + self.version.octave
 
     def melody(self):
         part = Part("lead", 0, self.version.lead, volume=115, pan=64)
@@ -162,11 +169,11 @@ class Player:
 
     def decorate(self, tone, place, bar):
         """The tone itself, or with a grace note, a turn, a repetition; rarely left out."""
-        pitch = self.melody_pitch(tone.degree, bar)
+        pitch = self.melody_pitch(tone.degree, bar, tone.raised)
         plain = [Note(place, tone.length * 0.95, pitch, 1.0 if tone.strong else 0.88)]
         if not self.draw.chance(self.version.ornaments):
             return plain
-        upper = self.melody_pitch(tone.degree + 1, bar)
+        upper = self.melody_pitch(tone.degree + 1, bar, tone.raised)
         kind = self.draw.pick(("grace", "turn", "repeat", "rest"))
         if kind == "grace":
             return [Note(place, 0.12, upper, 0.8),
@@ -220,4 +227,5 @@ def play(seed, version, seconds):
     """The score of a version's preview."""
     player = Player(seed, version, seconds)
     parts = [player.melody(), *player.accompaniment(), player.bass(), player.drums()]
-    return Score(version.tempo_bpm, version.work.beats_per_bar, parts)
+    cents = version.live.cents if version.live else 0
+    return Score(version.tempo_bpm, version.work.beats_per_bar, parts, cents)

@@ -24,6 +24,7 @@ class Tone:
     length: float
     degree: int
     strong: bool  # on a beat that carries the line; ornaments leave these alone
+    raised: bool | None = None  # raised seventh of minor; None: as the chord of its bar has it
 
 
 @dataclass(frozen=True)
@@ -150,20 +151,25 @@ def compose_melody(draw, habits, harmony, beats):
     return tuple(tones)
 
 
-def compose(seed, index):
-    """The work number `index` of a seed."""
+def compose(seed, index, prefix="W", **given):
+    """The work number `index` of a seed. `given` fixes fields of Work that are drawn otherwise;
+    who fixes `mode` without `harmony` gets progressions of that mode."""
     draw = Draw(seed, "work", index)
     mode = draw.pick((MAJOR, MAJOR, MAJOR, MINOR, MINOR))
+    mode = given.get("mode", mode)
     beats = 3 if draw.chance(0.15) else 4
+    beats = given.get("beats_per_bar", beats)
     verse, bridge = draw.sample(PROGRESSIONS[mode], 2)
-    harmony = verse + verse + bridge + verse
+    harmony = given.get("harmony", verse + verse + bridge + verse)
+    tonic = draw.integer(0, 11)
+    tempo_bpm = round(draw.between(84, 138), 1)
     habits = draw_habits(Draw(seed, "habits", index))
     return Work(
-        work_id=f"W{index:05d}",
+        work_id=f"{prefix}{index:05d}",
         index=index,
-        tonic=draw.integer(0, 11),
+        tonic=given.get("tonic", tonic),
         mode=mode,
-        tempo_bpm=round(draw.between(84, 138), 1),
+        tempo_bpm=given.get("tempo_bpm", tempo_bpm),
         beats_per_bar=beats,
         harmony=harmony,
         melody=compose_melody(Draw(seed, "melody", index), habits, harmony, beats),

@@ -1,13 +1,15 @@
 /*
- * Four tables in one LMDB environment:
+ * Five tables in one LMDB environment:
  *
  *     rows   u64 row, native order           row.h
  *     ids    identity of a CSV row           u64 row
- *     due    due_ms, row, both big-endian    nothing       rows that are not final, and only those
+ *     due    due_ms, row, both big-endian    nothing       rows that are not final, and only those,
+ *                                                        but for NEED
+ *     need   artist_key, row, both big-endian nothing     rows that are NEED
  *     notes  name                            small values: version, totals, what fetch remembers
  *
- * The invariant: `due` and the counts per state in `totals` follow from `rows`; both change in the
- * transaction that changes a row, in catalog_put and catalog_add and nowhere else.
+ * The invariant: `due`, `need` and the counts per state in `totals` follow from `rows`; both change
+ * in the transaction that changes a row, in catalog_put and catalog_add and nowhere else.
  */
 #include "ingest/catalog.h"
 
@@ -22,11 +24,12 @@
 
 /* The map is address space, not disk: about 20 million rows. */
 static const size_t MAP_BYTES = (size_t)8 << 30;
-enum { CATALOG_VERSION = 1, DUE_BYTES = 16 };
+enum { CATALOG_VERSION = 2, DUE_BYTES = 16 };
 
 struct catalog {
     MDB_env *env;
-    MDB_dbi rows, ids, due, notes;
+    MDB_dbi rows, ids, due, need, notes;
+    bool has_need; /* a reader may find a catalogue of version 1 */
     bool writable;
     char path[PATH_BYTES];
 };
@@ -41,7 +44,7 @@ static const char *const state_names[ROW_STATES] = {
     [ROW_NEW] = "NEW",   [ROW_DIRECT] = "DIRECT",     [ROW_NEED] = "NEED",
     [ROW_WAIT] = "WAIT", [ROW_DONE] = "DONE",         [ROW_NO_MATCH] = "NO_MATCH",
     [ROW_GONE] = "GONE", [ROW_REJECTED] = "REJECTED", [ROW_BAD_ROW] = "BAD_ROW",
-    [ROW_DUP] = "DUP",   [ROW_DEAD] = "DEAD",
+    [ROW_DUP] = "DUP",   [ROW_DEAD] = "DEAD",         [ROW_RESOLVED] = "RESOLVED",
 };
 
 const char *row_state_name(enum row_state s)
@@ -52,7 +55,7 @@ const char *row_state_name(enum row_state s)
 
 bool row_state_is_final(enum row_state s)
 {
-    return s != ROW_NEW && s != ROW_DIRECT && s != ROW_NEED && s != ROW_WAIT;
+    return s != ROW_NEW && s != ROW_DIRECT && s != ROW_NEED && s != ROW_WAIT && s != ROW_RESOLVED;
 }
 
 static bool fail(const struct catalog *c, int rc, const char *what, struct err *e)
@@ -167,11 +170,14 @@ static bool check_version(struct catalog *c, MDB_txn *txn, struct err *e)
     uint32_t version = CATALOG_VERSION;
     if (!note_read(c, txn, "version", bytes, &n, e))
         return false;
-    if (n == 0 && c->writable)
+    if (n == sizeof version)
+        memcpy(&version, bytes, sizeof version);
+    if ((n == 0 || version < CATALOG_VERSION) && c->writable) {
+        version = CATALOG_VERSION;
         return note_write(c, txn, "version", (struct span){&version, sizeof version}, e);
+    }
     if (n != sizeof version)
         return err_set(e, ERR_PERM, "%s holds no catalogue yet", c->path);
-    memcpy(&version, bytes, sizeof version);
     if (version > CATALOG_VERSION)
         return err_set(e, ERR_USAGE,
                        "%s is of version %u and this refrain knows up to %d: use a "
@@ -193,6 +199,11 @@ static bool open_tables(struct catalog *c, struct err *e)
         rc = mdb_dbi_open(txn, "due", create, &c->due);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "notes", create, &c->notes);
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, "need", create, &c->need);
+        c->has_need = rc == 0;
+        rc = rc == MDB_NOTFOUND && !c->writable ? 0 : rc;
+    }
     if (rc != 0) {
         mdb_txn_abort(txn);
         if (rc == MDB_NOTFOUND)
@@ -223,7 +234,7 @@ bool catalog_open(const char *dataset_dir, bool writable, struct catalog **out, 
     if (rc == 0)
         rc = mdb_env_set_mapsize(c->env, MAP_BYTES);
     if (rc == 0)
-        rc = mdb_env_set_maxdbs(c->env, 4);
+        rc = mdb_env_set_maxdbs(c->env, 5);
     /* NOTLS: a read transaction belongs to its holder and not to the thread. */
     if (rc == 0)
         rc = mdb_env_open(c->env, c->path, MDB_NOTLS | (writable ? 0 : MDB_RDONLY), 0644);
@@ -321,40 +332,73 @@ bool catalog_each(struct catalog *c, catalog_row_fn *fn, void *arg, struct err *
     return ok;
 }
 
-bool catalog_each_due(struct catalog *c, struct catalog_due from, catalog_due_fn *fn, void *arg,
-                      struct err *e)
+/* What a walk over one of the two indices hands out. */
+struct index_walk {
+    MDB_dbi dbi;
+    catalog_due_fn *due_fn;
+    catalog_need_fn *need_fn;
+    void *arg;
+};
+
+static bool walk_step(const struct index_walk *w, const uint8_t key[DUE_BYTES],
+                      const struct catalog_row *row)
+{
+    if (w->need_fn != NULL)
+        return w->need_fn(w->arg, row);
+    struct catalog_due due = {(int64_t)get_big_endian(key), get_big_endian(key + 8)};
+    return w->due_fn(w->arg, due, row);
+}
+
+static bool walk_index(struct catalog *c, const struct index_walk *w, uint8_t first[DUE_BYTES],
+                       struct err *e)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
     if (!begin_read(c, &txn, e))
         return false;
-    int rc = mdb_cursor_open(txn, c->due, &cursor);
+    int rc = mdb_cursor_open(txn, w->dbi, &cursor);
     if (rc != 0) {
         mdb_txn_abort(txn);
-        return fail(c, rc, "cannot read due rows", e);
+        return fail(c, rc, "cannot read an index", e);
     }
-    uint8_t first[DUE_BYTES];
-    due_encode(first, from);
-    MDB_val key = {sizeof first, first}, value;
+    MDB_val key = {DUE_BYTES, first}, value;
     MDB_cursor_op op = MDB_SET_RANGE;
     struct catalog_row row;
     bool ok = true, more = true;
     while (ok && more && (rc = mdb_cursor_get(cursor, &key, &value, op)) == 0) {
         op = MDB_NEXT;
         if (key.mv_size != DUE_BYTES) {
-            ok = err_set(e, ERR_FATAL, "%s: a due key has %zu bytes", c->path, key.mv_size);
+            ok = err_set(e, ERR_FATAL, "%s: an index key has %zu bytes", c->path, key.mv_size);
             break;
         }
         const uint8_t *bytes = key.mv_data;
-        struct catalog_due due = {(int64_t)get_big_endian(bytes), get_big_endian(bytes + 8)};
-        ok = read_row(c, txn, due.row, &row, e);
-        more = ok && fn(arg, due, &row);
+        ok = read_row(c, txn, get_big_endian(bytes + 8), &row, e);
+        more = ok && walk_step(w, bytes, &row);
     }
     if (ok && more && rc != MDB_NOTFOUND)
-        ok = fail(c, rc, "cannot read due rows", e);
+        ok = fail(c, rc, "cannot read an index", e);
     mdb_cursor_close(cursor);
     mdb_txn_abort(txn);
     return ok;
+}
+
+bool catalog_each_due(struct catalog *c, struct catalog_due from, catalog_due_fn *fn, void *arg,
+                      struct err *e)
+{
+    uint8_t first[DUE_BYTES];
+    struct index_walk w = {.dbi = c->due, .due_fn = fn, .arg = arg};
+    due_encode(first, from);
+    return walk_index(c, &w, first, e);
+}
+
+bool catalog_each_need(struct catalog *c, struct catalog_need from, catalog_need_fn *fn, void *arg,
+                       struct err *e)
+{
+    uint8_t first[DUE_BYTES];
+    struct index_walk w = {.dbi = c->need, .need_fn = fn, .arg = arg};
+    put_big_endian(first, from.artist_key);
+    put_big_endian(first + 8, from.row);
+    return !c->has_need || walk_index(c, &w, first, e);
 }
 
 bool catalog_note_get(struct catalog *c, const char *name, uint8_t out[CATALOG_NOTE_BYTES_MAX],
@@ -426,10 +470,23 @@ bool catalog_find(struct catalog_write *w, struct span key, uint64_t *out_row, b
     return true;
 }
 
+/* The index that an unfinished row lies in, and its key there. */
+static MDB_dbi index_of(const struct catalog_write *w, const struct catalog_row *row,
+                        uint8_t out[DUE_BYTES])
+{
+    if (row->state != ROW_NEED) {
+        due_encode(out, catalog_row_due(row));
+        return w->c->due;
+    }
+    put_big_endian(out, row->artist_key);
+    put_big_endian(out + 8, row->row);
+    return w->c->need;
+}
+
 static bool store_row(struct catalog_write *w, const struct catalog_row *row, unsigned flags,
                       struct err *e)
 {
-    uint8_t bytes[ROW_BYTES_MAX], due[DUE_BYTES];
+    uint8_t bytes[ROW_BYTES_MAX], place[DUE_BYTES];
     uint64_t number = row->row;
     MDB_val key = {sizeof number, &number}, value = {row_encode(row, bytes), bytes};
     int rc = mdb_put(w->txn, w->c->rows, &key, &value, flags);
@@ -438,10 +495,10 @@ static bool store_row(struct catalog_write *w, const struct catalog_row *row, un
     w->totals.states[row->state]++;
     if (row_state_is_final(row->state))
         return true;
-    due_encode(due, catalog_row_due(row));
-    MDB_val due_key = {sizeof due, due}, nothing = {0, due};
-    rc = mdb_put(w->txn, w->c->due, &due_key, &nothing, 0);
-    return rc == 0 || fail(w->c, rc, "cannot write a due row", e);
+    MDB_dbi index = index_of(w, row, place);
+    MDB_val place_key = {sizeof place, place}, nothing = {0, place};
+    rc = mdb_put(w->txn, index, &place_key, &nothing, 0);
+    return rc == 0 || fail(w->c, rc, "cannot write into an index", e);
 }
 
 bool catalog_add(struct catalog_write *w, struct span key, struct catalog_row *row, struct err *e)
@@ -471,12 +528,12 @@ bool catalog_put(struct catalog_write *w, const struct catalog_row *row, struct 
                        w->c->path, row->row, row_state_name(old.state));
     w->totals.states[old.state]--;
     if (!row_state_is_final(old.state)) {
-        uint8_t due[DUE_BYTES];
-        due_encode(due, catalog_row_due(&old));
-        MDB_val key = {sizeof due, due};
-        int rc = mdb_del(w->txn, w->c->due, &key, NULL);
+        uint8_t place[DUE_BYTES];
+        MDB_dbi index = index_of(w, &old, place);
+        MDB_val key = {sizeof place, place};
+        int rc = mdb_del(w->txn, index, &key, NULL);
         if (rc != 0)
-            return fail(w->c, rc, "cannot take a row out of the due ones", e);
+            return fail(w->c, rc, "cannot take a row out of an index", e);
     }
     return store_row(w, row, 0, e);
 }

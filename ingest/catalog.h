@@ -4,7 +4,8 @@
  * store are keyed by it. Rows are found again by track id. States that matter after a crash are
  * durable; a row in flight comes back as an input.
  *
- *     NEW -> DIRECT|NEED -> FETCHED (in the same step handed over) -> DONE
+ *     NEW -> DIRECT|NEED -> RESOLVED(source, url, expiry) -> FETCHED (in the same step handed over)
+ *         -> DONE
  *     WAIT(not_before, attempt, cause) from anywhere
  *     ends: DONE, NO_MATCH, GONE, REJECTED(cause), BAD_ROW, DUP(of), DEAD(cause)
  */
@@ -27,6 +28,7 @@ enum row_state {
     ROW_BAD_ROW,  /* the CSV row cannot be used */
     ROW_DUP,      /* same song as an earlier row */
     ROW_DEAD,     /* out of attempts */
+    ROW_RESOLVED, /* a source has a link for it: resolved_url, until expires_s */
     ROW_STATES,
 };
 
@@ -46,9 +48,10 @@ struct catalog_row {
     char track_id[TRACK_ID_MAX_BYTES + 1];
     char name[CATALOG_TEXT_BYTES], artist[CATALOG_TEXT_BYTES], genre[CATALOG_TEXT_BYTES];
     char tags[CATALOG_TAGS_BYTES];
-    char url[CATALOG_URL_BYTES];
-    uint32_t year;        /* 0: not given */
-    uint32_t duration_ms; /* of the song; 0: not given */
+    char url[CATALOG_URL_BYTES];          /* as the CSV has it */
+    char resolved_url[CATALOG_URL_BYTES]; /* as a source has it, "" for none: it goes before url */
+    uint32_t year;                        /* 0: not given */
+    uint32_t duration_ms;                 /* of the song; 0: not given */
     enum row_state state;
     char cause[CATALOG_CAUSE_BYTES]; /* "http_404", "timeout", "no_link"; "" for none */
     uint32_t attempts;
@@ -57,6 +60,12 @@ struct catalog_row {
     uint64_t preview_bytes;
     uint64_t dup_of;
     uint64_t csv_line; /* where it was first seen, from 1 */
+    /* Resolving, see ingest/resolve.h. */
+    int64_t expires_s;       /* of resolved_url, wall clock; 0: does not expire */
+    uint64_t artist_key;     /* rows of one artist share it; set before a row is NEED */
+    uint8_t source;          /* where resolved_url is from, enum source_id; 0: nowhere */
+    uint8_t sources_tried;   /* bit i: source i has nothing for this row */
+    uint16_t match_permille; /* how well resolved_url fits name, artist and duration */
 };
 
 struct catalog;
@@ -96,6 +105,15 @@ struct catalog_due catalog_row_due(const struct catalog_row *row);
 typedef bool catalog_due_fn(void *arg, struct catalog_due due, const struct catalog_row *row);
 MUST_CHECK bool catalog_each_due(struct catalog *c, struct catalog_due from, catalog_due_fn *fn,
                                  void *arg, struct err *e);
+
+/* Rows that need a resolver lie in a third index, ordered by artist and then by number; they are
+ * not due before they have a link. */
+struct catalog_need {
+    uint64_t artist_key, row;
+};
+typedef bool catalog_need_fn(void *arg, const struct catalog_row *row);
+MUST_CHECK bool catalog_each_need(struct catalog *c, struct catalog_need from, catalog_need_fn *fn,
+                                  void *arg, struct err *e);
 
 /* A write transaction. Only one exists at a time; a second begin waits. Nothing is there before the
  * commit, which makes it durable, and nothing is left after an abort. Disk errors are ERR_FATAL. */

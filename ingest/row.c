@@ -15,12 +15,15 @@ struct text_field {
         offsetof(struct catalog_row, field), sizeof((struct catalog_row){0}.field)                 \
     }
 static const struct text_field text_fields[] = {
-    TEXT(track_id), TEXT(name), TEXT(artist), TEXT(genre), TEXT(tags), TEXT(url), TEXT(cause),
+    TEXT(track_id), TEXT(name), TEXT(artist), TEXT(genre),
+    TEXT(tags),     TEXT(url),  TEXT(cause),  TEXT(resolved_url),
 };
 #undef TEXT
 
-static_assert(ROW_FIXED_BYTES + 7 * 2 + TRACK_ID_MAX_BYTES + 3 * CATALOG_TEXT_BYTES +
-                      CATALOG_TAGS_BYTES + CATALOG_URL_BYTES + CATALOG_CAUSE_BYTES <=
+enum { V1_FIXED_BYTES = 48, V1_TEXTS = 7 };
+
+static_assert(ROW_FIXED_BYTES + 8 * 2 + TRACK_ID_MAX_BYTES + 3 * CATALOG_TEXT_BYTES +
+                      CATALOG_TAGS_BYTES + 2 * CATALOG_URL_BYTES + CATALOG_CAUSE_BYTES <=
                   ROW_BYTES_MAX,
               "the longest row fits");
 
@@ -49,6 +52,12 @@ size_t row_encode(const struct catalog_row *row, uint8_t out[ROW_BYTES_MAX])
     put(out, 24, row->preview_bytes, 8);
     put(out, 32, row->dup_of, 8);
     put(out, 40, row->csv_line, 8);
+    put(out, 48, (uint64_t)row->expires_s, 8);
+    put(out, 56, row->artist_key, 8);
+    put(out, 64, row->source, 1);
+    put(out, 65, row->sources_tried, 1);
+    put(out, 66, row->match_permille, 2);
+    put(out, 68, 0, 4);
     size_t at = ROW_FIXED_BYTES;
     for (size_t i = 0; i < ARRAY_LEN(text_fields); i++) {
         const char *text = (const char *)row + text_fields[i].offset;
@@ -65,17 +74,20 @@ size_t row_encode(const struct catalog_row *row, uint8_t out[ROW_BYTES_MAX])
 bool row_decode(struct span bytes, uint64_t number, struct catalog_row *out, struct err *e)
 {
     const uint8_t *in = bytes.ptr;
-    if (bytes.len < ROW_FIXED_BYTES || bytes.len > ROW_BYTES_MAX)
+    if (bytes.len < V1_FIXED_BYTES || bytes.len > ROW_BYTES_MAX)
         return err_set(e, ERR_FATAL, "catalogue row %" PRIu64 " has %zu bytes, not %d to %d",
-                       number, bytes.len, ROW_FIXED_BYTES, ROW_BYTES_MAX);
+                       number, bytes.len, V1_FIXED_BYTES, ROW_BYTES_MAX);
     if (get(in, 0, 4) != (hash64(in + 4, bytes.len - 4, 0) & UINT32_MAX))
         return err_set(e, ERR_FATAL, "catalogue row %" PRIu64 " is damaged: wrong checksum",
                        number);
-    if (in[4] != ROW_VERSION || in[5] >= ROW_STATES)
+    bool is_v1 = in[4] == 1;
+    size_t at = is_v1 ? V1_FIXED_BYTES : ROW_FIXED_BYTES;
+    size_t n_texts = is_v1 ? V1_TEXTS : ARRAY_LEN(text_fields);
+    if ((!is_v1 && in[4] != ROW_VERSION) || in[5] >= ROW_STATES || bytes.len < at)
         return err_set(e, ERR_FATAL,
-                       "catalogue row %" PRIu64 " is of version %u in state %u, this refrain "
-                       "knows version %d and %d states",
-                       number, in[4], in[5], ROW_VERSION, ROW_STATES);
+                       "catalogue row %" PRIu64 " is of version %u in state %u and %zu bytes, this "
+                       "refrain knows versions 1 to %d and %d states",
+                       number, in[4], in[5], bytes.len, ROW_VERSION, ROW_STATES);
     *out = (struct catalog_row){
         .row = number,
         .state = in[5],
@@ -87,9 +99,15 @@ bool row_decode(struct span bytes, uint64_t number, struct catalog_row *out, str
         .dup_of = get(in, 32, 8),
         .csv_line = get(in, 40, 8),
     };
+    if (!is_v1) {
+        out->expires_s = (int64_t)get(in, 48, 8);
+        out->artist_key = get(in, 56, 8);
+        out->source = (uint8_t)get(in, 64, 1);
+        out->sources_tried = (uint8_t)get(in, 65, 1);
+        out->match_permille = (uint16_t)get(in, 66, 2);
+    }
     out->not_before_s = out->not_before_ms / 1000 + (out->not_before_ms % 1000 > 0);
-    size_t at = ROW_FIXED_BYTES;
-    for (size_t i = 0; i < ARRAY_LEN(text_fields); i++) {
+    for (size_t i = 0; i < n_texts; i++) {
         size_t left = bytes.len - at;
         size_t len = left < 2 ? SIZE_MAX : get(in, at, 2);
         if (left < 2 || len > left - 2 || len >= text_fields[i].cap ||

@@ -11,15 +11,21 @@
  *    24  u64  preview_bytes
  *    32  u64  dup_of
  *    40  u64  csv_line
- *    48  7 texts, each u16 length and bytes without NUL: track_id, name, artist, genre, tags, url,
- * cause
+ *    48  i64  expires_s          from here to 72 since version 2; a row of version 1 has zeroes
+ *    56  u64  artist_key
+ *    64  u8   source
+ *    65  u8   sources_tried
+ *    66  u16  match_permille
+ *    68  u32  0
+ *    72  8 texts (version 1: at 48, without the last), each u16 length and bytes without NUL:
+ *        track_id, name, artist, genre, tags, url, cause, resolved_url
  */
 #ifndef REFRAIN_ROW_H
 #define REFRAIN_ROW_H
 
 #include "ingest/catalog.h"
 
-enum { ROW_VERSION = 1, ROW_FIXED_BYTES = 48, ROW_BYTES_MAX = 8192 };
+enum { ROW_VERSION = 2, ROW_FIXED_BYTES = 72, ROW_BYTES_MAX = 8192 };
 
 /* Returns the length. Texts are at most their arrays, so that it always fits. */
 size_t row_encode(const struct catalog_row *row, uint8_t out[ROW_BYTES_MAX]);

@@ -142,12 +142,13 @@ static const struct {
     [ROW_BAD_ROW] = {"lost", "the row of the CSV cannot be used"},
     [ROW_DUP] = {"dup", "the same song as an earlier row"},
     [ROW_DEAD] = {"lost", "out of attempts"},
+    [ROW_RESOLVED] = {"wait", "a source has a link for it, waits for its turn"},
 };
 
 /* What is there first, then what may still come, then what is lost. */
 static const enum row_state state_order[ROW_STATES] = {
-    ROW_DONE,     ROW_NEW,  ROW_DIRECT,   ROW_NEED, ROW_WAIT,    ROW_DUP,
-    ROW_NO_MATCH, ROW_GONE, ROW_REJECTED, ROW_DEAD, ROW_BAD_ROW,
+    ROW_DONE, ROW_NEW,      ROW_DIRECT, ROW_NEED,     ROW_RESOLVED, ROW_WAIT,
+    ROW_DUP,  ROW_NO_MATCH, ROW_GONE,   ROW_REJECTED, ROW_DEAD,     ROW_BAD_ROW,
 };
 
 static void states_table(const struct status *s, FILE *out)

@@ -17,7 +17,15 @@ enum feature_preset_setting {
     SETTING_PRESET_WHISPER
 };
 enum train_model_setting { SETTING_MODEL_CNN, SETTING_MODEL_RESNET18 };
-enum train_negatives_setting { SETTING_NEGATIVES_DRAWN, SETTING_NEGATIVES_BATCH };
+enum train_loss_setting { SETTING_LOSS_TRIPLET, SETTING_LOSS_NTXENT };
+enum train_negatives_setting {
+    SETTING_NEGATIVES_DRAWN,
+    SETTING_NEGATIVES_BATCH,
+    SETTING_NEGATIVES_SEMI_HARD,
+    SETTING_NEGATIVES_HARDEST
+};
+enum train_optimizer_setting { SETTING_ADAM, SETTING_ADAMW, SETTING_SGD };
+enum train_schedule_setting { SETTING_CONSTANT, SETTING_LINEAR, SETTING_COSINE };
 enum store_dtype_setting { SETTING_DTYPE_U8, SETTING_DTYPE_U12, SETTING_DTYPE_F32 };
 
 struct settings {
@@ -35,7 +43,7 @@ struct settings {
         bool allow_http;
         char user_agent[CONF_STR_BYTES];
         uint64_t connect_timeout_ms, timeout_ms, low_speed_bytes_per_s, low_speed_s;
-        uint64_t max_bytes, max_redirects;
+        uint64_t max_bytes, preview_ms, max_redirects;
         uint64_t attempts, backoff_ms, backoff_max_ms;
     } fetch;
     struct {
@@ -72,7 +80,12 @@ struct settings {
     SETTING_PRESET_WHISPER
 };
 enum train_model_setting */
+        int loss;      /* enum train_loss_setting */
         int negatives; /* enum train_negatives_setting */
+        int optimizer; /* enum train_optimizer_setting */
+        int schedule;  /* enum train_schedule_setting */
+        uint64_t warmup_steps, accumulate;
+        double temperature, gradient_clip;
         bool jitter;
     } train;
     struct {

@@ -44,7 +44,15 @@ static const struct field recipe_fields[] = {
     RECIPE("weight_decay", FIELD_F64, weight_decay, true),
     RECIPE("margin", FIELD_F64, margin, true),
     RECIPE("validation_share", FIELD_F64, validation_share, true),
-    RECIPE("all_negatives", FIELD_U64, all_negatives, true),
+    RECIPE("loss", FIELD_TEXT, loss, true),
+    RECIPE("negatives", FIELD_TEXT, negatives, true),
+    RECIPE("temperature", FIELD_F64, temperature, true),
+    RECIPE("optimizer", FIELD_TEXT, optimizer, true),
+    RECIPE("schedule", FIELD_TEXT, schedule, true),
+    RECIPE("warmup_steps", FIELD_U64, warmup_steps, true),
+    RECIPE("schedule_steps", FIELD_U64, schedule_steps, true),
+    RECIPE("gradient_clip", FIELD_F64, gradient_clip, true),
+    RECIPE("accumulate", FIELD_U64, accumulate, true),
     RECIPE("jitter", FIELD_U64, jitter, true),
     RECIPE("weights_path", FIELD_TEXT, weights_path, false),
     RECIPE("weights_hash", FIELD_HEX, weights_hash, false),
@@ -66,6 +74,7 @@ static const struct field position_fields[] = {
     POSITION("active_sum", FIELD_F64, active_sum),
     POSITION("positive_sum", FIELD_F64, positive_sum),
     POSITION("negative_sum", FIELD_F64, negative_sum),
+    POSITION("norm_sum", FIELD_F64, norm_sum),
     POSITION("best_loss", FIELD_F64, best_loss),
     POSITION("best_epoch", FIELD_U64, best_epoch),
     POSITION("seconds", FIELD_F64, seconds),
@@ -206,12 +215,13 @@ bool checkpoint_write(const struct checkpoint *c, const char *path, struct err *
     safetensors_add(&st, "input.std", "F32", &mels, 1, c->norm->std_db);
     if (c->position != NULL) {
         add_fields(&st, position_fields, ARRAY_LEN(position_fields), c->position);
-        safetensors_add_note(&st, "adam_steps", "%" PRIu64, c->adam->n_steps);
+        safetensors_add_note(&st, "optim_steps", "%" PRIu64, c->optim->n_steps);
         for (size_t i = 0; i < c->params->n; i++) {
             if (!c->params->items[i].trainable)
                 continue;
-            add_param(&st, "adam.m.", &c->params->items[i], c->adam->m);
-            add_param(&st, "adam.v.", &c->params->items[i], c->adam->v);
+            add_param(&st, "optim.m.", &c->params->items[i], c->optim->m);
+            if (c->optim->v != NULL)
+                add_param(&st, "optim.v.", &c->params->items[i], c->optim->v);
         }
         uint64_t shape[2] = {c->history->n, HISTORY_COLUMNS};
         safetensors_add(&st, "history", "F64", shape, 2, c->history->rows);
@@ -338,15 +348,17 @@ static bool read_history(const struct safetensors *st, struct history *h, struct
 static bool read_training(const struct safetensors *st, const struct checkpoint *into,
                           struct err *e)
 {
-    static const struct field steps = {"adam_steps", FIELD_U64, offsetof(struct adam, n_steps),
+    static const struct field steps = {"optim_steps", FIELD_U64, offsetof(struct optim, n_steps),
                                        sizeof(uint64_t), false};
     if (!read_fields(st, position_fields, ARRAY_LEN(position_fields), into->position, e) ||
-        !read_fields(st, &steps, 1, into->adam, e) || !read_history(st, into->history, e))
+        !read_fields(st, &steps, 1, into->optim, e) || !read_history(st, into->history, e))
         return false;
     for (size_t i = 0; i < into->params->n; i++) {
         const struct param *p = &into->params->items[i];
-        if (p->trainable && (!read_param(st, "adam.m.", p, into->adam->m, e) ||
-                             !read_param(st, "adam.v.", p, into->adam->v, e)))
+        if (!p->trainable)
+            continue;
+        if (!read_param(st, "optim.m.", p, into->optim->m, e) ||
+            (into->optim->v != NULL && !read_param(st, "optim.v.", p, into->optim->v, e)))
             return false;
     }
     return true;

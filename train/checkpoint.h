@@ -2,9 +2,9 @@
  * A model on disk: one safetensors file with the network's tensors under PyTorch's names
  * (num_batches_tracked among them, so that its load_state_dict finds all), `input.mean` and
  * `input.std` (dB, one a mel band), and in __metadata__ all that decides what the numbers mean. A
- * checkpoint to go on from (last.safetensors) also holds Adam's moments (adam.m.NAME, adam.v.NAME),
- * `history` (one row an epoch) and the counters; best.safetensors is the model alone. Written
- * atomically: after a crash the old file or the new one is there.
+ * checkpoint to go on from (last.safetensors) also holds the optimizer's moments (optim.m.NAME,
+ * optim.v.NAME), `history` (one row an epoch) and the counters; best.safetensors is the model
+ * alone. Written atomically: after a crash the old file or the new one is there.
  */
 #ifndef REFRAIN_CHECKPOINT_H
 #define REFRAIN_CHECKPOINT_H
@@ -23,8 +23,12 @@ struct recipe {
     uint64_t root;      /* of the store */
     uint64_t seed, batch, steps_per_epoch, threads;
     double learning_rate, weight_decay, margin, validation_share;
-    uint64_t all_negatives, jitter; /* 0 or 1 */
-    char weights_path[1024];        /* "": first weights were drawn */
+    double temperature, gradient_clip;
+    uint64_t accumulate, warmup_steps;
+    uint64_t schedule_steps; /* 0: the schedule does not depend on the length of the run */
+    char loss[16], negatives[16], optimizer[16], schedule[16]; /* as in the configuration */
+    uint64_t jitter;                                           /* 0 or 1 */
+    char weights_path[1024];                                   /* "": first weights were drawn */
     uint64_t weights_hash;
     char groups_path[1024]; /* "" : split by track */
     uint64_t groups_hash;
@@ -34,7 +38,7 @@ struct recipe {
 /* Where training stands. Sums are over the steps of the epoch that is not finished. */
 struct position {
     uint64_t epoch, step;
-    double loss_sum, active_sum, positive_sum, negative_sum;
+    double loss_sum, active_sum, positive_sum, negative_sum, norm_sum;
     double best_loss; /* validation; INFINITY before the first */
     uint64_t best_epoch;
     double seconds; /* trained so far, over all runs */
@@ -44,7 +48,7 @@ struct checkpoint {
     struct recipe *recipe;
     struct position *position; /* NULL: the model alone */
     struct history *history;   /* as position */
-    struct adam *adam;         /* as position */
+    struct optim *optim;       /* as position */
     struct params *params;
     struct norm *norm;
 };

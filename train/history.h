@@ -7,13 +7,14 @@
 
 #include "base/err.h"
 
-enum { HISTORY_COLUMNS = 12, HISTORY_ROWS_MAX = 100000 };
+enum { HISTORY_COLUMNS = 13, HISTORY_ROWS_MAX = 100000 };
 
 /* All float64, so that the array is a tensor. NAN where there is no value. */
 struct history_row {
     double epoch, step;
     double train_loss, val_loss, baseline_loss;
     double active_share, mean_positive, mean_negative; /* training */
+    double gradient_norm;                              /* mean over the steps, before clipping */
     double learning_rate, clips_per_s, loader_wait, seconds;
 };
 

@@ -28,12 +28,10 @@ double triplet_distance(const double *x, const double *y, size_t dim);
 void triplet_loss(const double *rows, size_t n, size_t dim, double margin, double *grad,
                   struct triplet_stats *out);
 
-/* The same with every negative the batch has: each original and each positive is the anchor once,
- * its partner the positive, and all rows of other groups are negatives. The loss is the mean over
- * the triplets with a loss above 0 ("batch all", Hermans, Beyer, Leibe 2017: "In defense of the
- * triplet loss"), so that easy ones do not dilute it. groups: 3 n, of the rows. */
-void triplet_loss_all(const double *rows, const uint64_t *groups, size_t n, size_t dim,
-                      double margin, double *grad, double *out_loss);
+/* Adds the gradient of weight * d(x, y) with respect to x and y; none at distance 0, where the
+ * derivative does not exist. */
+void triplet_add_gradient(const double *x, const double *y, size_t dim, double distance,
+                          double weight, double *grad_x, double *grad_y);
 
 /* The statistics of n triplets whose distances are known. */
 void triplet_stats_from(const double *positive, const double *negative, size_t n, double margin,

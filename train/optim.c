@@ -5,36 +5,96 @@
 #include <math.h>
 #include <string.h>
 
-void adam_init(struct adam *a, size_t n)
+/* A constant number of turns, which the compiler makes vectors of. */
+enum { BLOCK = 64, NORM_BLOCK = 4096 };
+
+void optim_init(struct optim *o, enum optim_kind kind, size_t n)
 {
-    *a = (struct adam){.n = n,
-                       .m = mem_alloc_aligned(size_max(n, 1), sizeof(float)),
-                       .v = mem_alloc_aligned(size_max(n, 1), sizeof(float))};
-    memset(a->m, 0, n * sizeof *a->m);
-    memset(a->v, 0, n * sizeof *a->v);
+    size_t count = size_max(n, 1);
+    *o = (struct optim){.kind = kind, .n = n};
+    o->m = mem_alloc_aligned(count, sizeof(float));
+    memset(o->m, 0, count * sizeof(float));
+    if (kind == OPTIM_SGD)
+        return;
+    o->v = mem_alloc_aligned(count, sizeof(float));
+    memset(o->v, 0, count * sizeof(float));
 }
 
-void adam_release(struct adam *a)
+void optim_release(struct optim *o)
 {
-    mem_free(a->m);
-    mem_free(a->v);
-    *a = (struct adam){0};
+    mem_free(o->m);
+    mem_free(o->v);
+    *o = (struct optim){0};
 }
 
-void adam_step(struct adam *a, float *weight, const float *grad, double learning_rate,
-               double weight_decay)
+/* The numbers of one step that all weights share. */
+struct rates {
+    float step, root, decay, shrink, rate;
+};
+
+static inline void adam_block(const struct rates *r, size_t n, float *restrict w,
+                              const float *restrict g, float *restrict m, float *restrict v)
 {
-    a->n_steps++;
-    double t = (double)a->n_steps;
-    float step = (float)(learning_rate / (1.0 - pow(ADAM_BETA1, t)));
-    float root = (float)sqrt(1.0 - pow(ADAM_BETA2, t));
-    float decay = (float)weight_decay;
-    float b1 = (float)ADAM_BETA1, b2 = (float)ADAM_BETA2;
-    float c1 = (float)(1.0 - ADAM_BETA1), c2 = (float)(1.0 - ADAM_BETA2);
-    for (size_t i = 0; i < a->n; i++) {
-        float g = grad[i] + decay * weight[i];
-        a->m[i] = b1 * a->m[i] + c1 * g;
-        a->v[i] = b2 * a->v[i] + c2 * g * g;
-        weight[i] -= step * a->m[i] / (sqrtf(a->v[i]) / root + (float)ADAM_EPSILON);
+    const float b1 = (float)ADAM_BETA1, b2 = (float)ADAM_BETA2, eps = (float)ADAM_EPSILON;
+    const float c1 = (float)(1.0 - ADAM_BETA1), c2 = (float)(1.0 - ADAM_BETA2);
+    for (size_t i = 0; i < n; i++) {
+        float gi = g[i] + r->decay * w[i];
+        m[i] = b1 * m[i] + c1 * gi;
+        v[i] = b2 * v[i] + c2 * gi * gi;
+        w[i] = w[i] * r->shrink - r->step * m[i] / (sqrtf(v[i]) / r->root + eps);
     }
+}
+
+static inline void sgd_block(const struct rates *r, size_t n, float *restrict w,
+                             const float *restrict g, float *restrict m)
+{
+    for (size_t i = 0; i < n; i++) {
+        m[i] = (float)SGD_MOMENTUM * m[i] + (g[i] + r->decay * w[i]);
+        w[i] -= r->rate * m[i];
+    }
+}
+
+static inline void step_block(const struct optim *o, const struct rates *r, size_t at, size_t n,
+                              float *weight, const float *grad)
+{
+    if (o->kind == OPTIM_SGD)
+        sgd_block(r, n, weight + at, grad + at, o->m + at);
+    else
+        adam_block(r, n, weight + at, grad + at, o->m + at, o->v + at);
+}
+
+void optim_step(struct optim *o, float *weight, const float *grad, double learning_rate,
+                double weight_decay)
+{
+    double t = (double)++o->n_steps;
+    bool decoupled = o->kind == OPTIM_ADAMW;
+    struct rates r = {
+        .step = (float)(learning_rate / (1.0 - pow(ADAM_BETA1, t))),
+        .root = (float)sqrt(1.0 - pow(ADAM_BETA2, t)),
+        .decay = decoupled ? 0.0f : (float)weight_decay,
+        .shrink = decoupled ? (float)(1.0 - learning_rate * weight_decay) : 1.0f,
+        .rate = (float)learning_rate,
+    };
+    size_t whole = o->n - o->n % BLOCK;
+    for (size_t at = 0; at < whole; at += BLOCK)
+        step_block(o, &r, at, BLOCK, weight, grad);
+    step_block(o, &r, whole, o->n - whole, weight, grad);
+}
+
+double gradient_clip(float *grad, size_t n, double max_norm)
+{
+    double sum = 0.0;
+    for (size_t at = 0; at < n; at += NORM_BLOCK) {
+        double block = 0.0;
+        for (size_t i = at; i < size_min(n, at + NORM_BLOCK); i++)
+            block += (double)grad[i] * (double)grad[i];
+        sum += block;
+    }
+    double norm = sqrt(sum);
+    if (max_norm > 0.0 && norm > max_norm) {
+        float factor = (float)(max_norm / (norm + 1e-6));
+        for (size_t i = 0; i < n; i++)
+            grad[i] *= factor;
+    }
+    return norm;
 }

@@ -8,9 +8,14 @@
 #ifndef REFRAIN_TRAINER_H
 #define REFRAIN_TRAINER_H
 
+#include "train/mining.h"
 #include "train/net.h"
+#include "train/optim.h"
+#include "train/schedule.h"
 
 #include <stdio.h>
+
+enum train_loss { LOSS_TRIPLET, LOSS_NTXENT };
 
 struct train_params {
     const char *dir;          /* the data set */
@@ -23,7 +28,14 @@ struct train_params {
     uint32_t threads; /* 0: one a core */
     uint64_t epochs, batch, steps_per_epoch /* 0: all clips */, patience /* 0: never */;
     double learning_rate, weight_decay, margin, validation_share, dropout;
-    bool all_negatives;     /* gradient from every negative of the batch: triplet_loss_all */
+    enum train_loss loss;
+    enum mining mining; /* of LOSS_TRIPLET: where the gradient comes from */
+    double temperature; /* of LOSS_NTXENT */
+    enum optim_kind optimizer;
+    enum schedule_kind schedule;
+    uint64_t warmup_steps;
+    uint64_t accumulate;    /* batches a step, each with its own batch norm and negatives; 0: 1 */
+    double gradient_clip;   /* global norm; 0: never */
     bool jitter;            /* train/jitter.h */
     bool resume;            /* go on from last.safetensors */
     bool replace;           /* a model of this name may be there: the new one takes its place */

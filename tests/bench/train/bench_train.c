@@ -77,7 +77,7 @@ static struct train_params params(const char *dir)
                                  .margin = 1.0,
                                  .validation_share = 0.15,
                                  .dropout = 0.1,
-                                 .all_negatives = true,
+                                 .mining = MINE_ALL,
                                  .jitter = true,
                                  .checkpoint_ns = UINT64_MAX,
                                  .stop = look};

@@ -48,7 +48,7 @@ static void add_all(struct safetensors *st, const struct params *p, const char *
     }
 }
 
-static bool run(struct net *n, struct adam *adam, float *first_grad, struct err *e)
+static bool run(struct net *n, struct optim *adam, float *first_grad, struct err *e)
 {
     struct params *p = net_params(n);
     struct triplet_stats s;
@@ -67,7 +67,7 @@ static bool run(struct net *n, struct adam *adam, float *first_grad, struct err 
             return false;
         if (step == 0)
             memcpy(first_grad, p->grad, p->n_trainable * sizeof *first_grad);
-        adam_step(adam, p->value, p->grad, 1e-4, 1e-4);
+        optim_step(adam, p->value, p->grad, 1e-4, 1e-4);
     }
     return true;
 }
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     struct model_spec spec = {"resnet18", FRAMES, MELS, 0.0, "all"};
     struct weights_report report;
-    struct adam adam = {0};
+    struct optim adam = {0};
     struct rng r;
     float *first_grad = NULL;
     if (argc < 2) {
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
     if (ok) {
         struct params *p = net_params(n);
         model_init(p, 1);
-        adam_init(&adam, p->n_trainable);
+        optim_init(&adam, OPTIM_ADAM, p->n_trainable);
         first_grad = mem_alloc(p->n_trainable, sizeof *first_grad);
         ok = (argc < 3 || weights_load(argv[2], p, &report, &e)) &&
              write_model(n, &spec, argv[1], &e) && run(n, &adam, first_grad, &e) &&
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     if (!ok)
         fprintf(stderr, "%s\n", e.msg);
     mem_free(first_grad);
-    adam_release(&adam);
+    optim_release(&adam);
     net_free(n);
     return ok ? 0 : 1;
 }

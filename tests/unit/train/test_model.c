@@ -189,12 +189,12 @@ static void test_frozen_stays(void)
     float *before = mem_alloc(p->n_floats, sizeof *before), *x = pictures(3 * TRIPLETS);
     memcpy(before, p->value, p->n_floats * sizeof *before);
     double *grad = mem_alloc(3 * TRIPLETS * EMBEDDING_DIM, sizeof *grad);
-    struct adam adam;
-    adam_init(&adam, p->n_trainable);
+    struct optim adam;
+    optim_init(&adam, OPTIM_ADAM, p->n_trainable);
     for (int step = 0; step < 3; step++) {
         loss_of(n, x, TRIPLETS, grad);
         CHECK_OK(net_backward(n, grad, &e), &e);
-        adam_step(&adam, p->value, p->grad, 1e-3, 1e-2);
+        optim_step(&adam, p->value, p->grad, 1e-3, 1e-2);
     }
     for (size_t i = 0; i < p->n; i++) {
         const struct param *item = &p->items[i];
@@ -204,7 +204,7 @@ static void test_frozen_stays(void)
             test_fail(__FILE__, __LINE__, item->name);
         CHECK(item->n_batches == 0 || !is_before_layer4(item->name));
     }
-    adam_release(&adam);
+    optim_release(&adam);
     mem_free(grad);
     mem_free(x);
     mem_free(before);
@@ -266,22 +266,22 @@ static void test_overfits(void)
     struct net *n = build(&backend_dnn, N);
     struct params *p = net_params(n);
     struct err e = {0};
-    struct adam adam;
-    adam_init(&adam, p->n_trainable);
+    struct optim adam;
+    optim_init(&adam, OPTIM_ADAM, p->n_trainable);
     float *x = pictures(3 * N);
     double *grad = mem_alloc(3 * N * EMBEDDING_DIM, sizeof *grad), first = 0.0, last = 0.0;
     for (int step = 0; step < STEPS; step++) {
         last = loss_of(n, x, N, grad);
         first = step == 0 ? last : first;
         CHECK_OK(net_backward(n, grad, &e), &e);
-        adam_step(&adam, p->value, p->grad, 1e-3, 0.0);
+        optim_step(&adam, p->value, p->grad, 1e-3, 0.0);
     }
     printf("# loss %.4f to %.6f in %d steps\n", first, last, STEPS);
     CHECK(first > 0.7);
     CHECK(last < 0.01);
     mem_free(grad);
     mem_free(x);
-    adam_release(&adam);
+    optim_release(&adam);
     net_free(n);
 }
 

@@ -164,7 +164,8 @@ static void test_jitter_resumes(void)
     struct train_result r;
     struct err e = {0};
     struct train_params a = params("jitter-a"), b = params("jitter-b"), plain = params("jitter-no");
-    a.jitter = a.all_negatives = b.jitter = b.all_negatives = plain.all_negatives = true;
+    a.jitter = b.jitter = true;
+    a.mining = b.mining = plain.mining = MINE_ALL;
     CHECK_OK(train_run(&a, &r, &e), &e);
     CHECK_OK(train_run(&plain, &r, &e), &e);
     b.stop = stop_soon;
@@ -176,6 +177,78 @@ static void test_jitter_resumes(void)
     CHECK_OK(train_run(&b, &r, &e), &e);
     CHECK(same_files("jitter-a", "jitter-b", "best.safetensors"));
     CHECK(!same_files("jitter-a", "jitter-no", "best.safetensors"));
+}
+
+/* Whatever decides the numbers survives an interruption: schedule, moments, the sums of a step made
+ * of several batches. */
+static void check_resume(const char *name, struct train_params p)
+{
+    char pieces[64];
+    struct train_result whole, part;
+    struct err e = {0};
+    snprintf(pieces, sizeof pieces, "%s-pieces", name);
+    p.name = name;
+    p.steps_per_epoch = 4;
+    CHECK_OK(train_run(&p, &whole, &e), &e);
+    CHECK_U64(whole.steps, 8);
+    CHECK_U64(whole.n_triplets, 8 * p.batch * (p.accumulate > 0 ? p.accumulate : 1));
+    struct train_params q = p;
+    q.name = pieces;
+    q.stop = stop_soon;
+    stop_after = 5;
+    CHECK_OK(train_run(&q, &part, &e), &e);
+    CHECK(part.stopped);
+    q.stop = NULL;
+    q.resume = true;
+    CHECK_OK(train_run(&q, &part, &e), &e);
+    CHECK_U64(part.steps, 8);
+    CHECK(part.best_val_loss == whole.best_val_loss);
+    CHECK(same_files(name, pieces, "best.safetensors"));
+}
+
+static void test_recipes_resume(void)
+{
+    struct train_params p = params("");
+    p.optimizer = OPTIM_SGD;
+    p.schedule = SCHEDULE_COSINE;
+    p.warmup_steps = 3;
+    p.gradient_clip = 0.5;
+    check_resume("sgd", p);
+    p = params("");
+    p.optimizer = OPTIM_ADAMW;
+    p.loss = LOSS_NTXENT;
+    p.temperature = 0.1;
+    p.accumulate = 3;
+    check_resume("ntxent", p);
+    p = params("");
+    p.mining = MINE_SEMI_HARD;
+    p.schedule = SCHEDULE_LINEAR;
+    check_resume("semi-hard", p);
+    p.resume = true;
+    p.name = "semi-hard";
+    p.steps_per_epoch = 4;
+    p.epochs = 3; /* the line to 0 would be another */
+    check_refused(&p, "schedule_steps");
+    p.epochs = 2;
+    p.mining = MINE_HARDEST;
+    check_refused(&p, "its negatives is semi_hard, now it is hardest");
+}
+
+/* Two batches of 4 in a step see the same 8 triplets as one batch of 8; without batch norm's
+ * statistics between them the gradients are not the same, but learning goes the same way. */
+static void test_accumulation_learns(void)
+{
+    struct train_result one, two;
+    struct err e = {0};
+    struct train_params p = params("one-batch"), q = params("two-batches");
+    q.batch = 4;
+    q.accumulate = 2;
+    p.epochs = q.epochs = 3;
+    CHECK_OK(train_run(&p, &one, &e), &e);
+    CHECK_OK(train_run(&q, &two, &e), &e);
+    CHECK_U64(one.steps, two.steps);
+    CHECK_U64(one.n_triplets, two.n_triplets);
+    CHECK(two.best_val_loss < two.baseline_loss);
 }
 
 /* ---------------------------------------------------------------- data that cannot be trained on
@@ -211,7 +284,7 @@ static void test_learns(void)
     struct train_params p = params("learns");
     p.epochs = 12;
     p.batch = 16;
-    p.all_negatives = true;
+    p.mining = MINE_ALL;
     CHECK_OK(train_run(&p, &r, &e), &e);
     printf("# validation %.4f after epoch %llu, baseline %.4f\n", r.best_val_loss,
            (unsigned long long)r.best_epoch, r.baseline_loss);
@@ -476,6 +549,8 @@ int main(void)
     RUN(test_resume_is_exact);
     RUN(test_resume_refuses_another_run);
     RUN(test_jitter_resumes);
+    RUN(test_recipes_resume);
+    RUN(test_accumulation_learns);
     RUN(test_learns);
     RUN(test_groups);
     RUN(test_no_collapse);

@@ -22,7 +22,7 @@ struct exchange {
     CURL *easy;
     void *user;
     bool is_busy, has_answer;
-    bool is_too_large, is_dropped, is_private, is_withdrawn;
+    bool is_too_large, is_dropped, is_refused, is_private, is_withdrawn;
     struct fetch_answer answer;
     char error[CURL_ERROR_SIZE];
 };
@@ -57,6 +57,7 @@ static bool reserve_announced(struct exchange *x)
     struct err e = {0};
     curl_off_t announced = -1;
     curl_easy_getinfo(x->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+    x->answer.has_length = announced > 0;
     return announced <= 0 || ((uint64_t)announced <= x->f->params.max_bytes &&
                               buf_reserve(&x->answer.body, (size_t)announced, &e));
 }
@@ -72,9 +73,16 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
         x->is_dropped = x->answer.n_bytes > DROPPED_BYTES_MAX;
         return x->is_dropped ? 0 : n_bytes;
     }
+    if (x->is_refused) { /* read on for the connection's sake, not for long */
+        bool is_long = x->answer.n_bytes - x->answer.body.len > DROPPED_BYTES_MAX;
+        return is_long ? 0 : n_bytes;
+    }
     x->is_too_large =
         (is_first && !reserve_announced(x)) || !buf_append(&x->answer.body, bytes, n_bytes, &e);
-    return x->is_too_large ? 0 : n_bytes;
+    if (x->is_too_large)
+        return 0;
+    x->is_refused = !x->f->hooks.on_body(x->f->hooks.arg, x->user, buf_span(&x->answer.body));
+    return n_bytes;
 }
 
 /* Copies the value of a header line "Name: value" when it is the one wanted. */
@@ -137,7 +145,7 @@ static enum net_result net_result_of(const struct exchange *x, CURLcode code)
         return NET_PRIVATE;
     if (x->is_too_large)
         return NET_TOO_LARGE;
-    if (x->is_dropped)
+    if (x->is_dropped || x->is_refused)
         return NET_OK;
     switch (code) {
     case CURLE_OK:
@@ -194,12 +202,14 @@ static void finish(struct exchange *x, CURLcode code)
 static void exchange_reset(struct exchange *x, void *user)
 {
     x->user = user;
-    x->has_answer = x->is_too_large = x->is_dropped = x->is_private = x->is_withdrawn = false;
+    x->has_answer = x->is_too_large = x->is_dropped = x->is_refused = false;
+    x->is_private = x->is_withdrawn = false;
     x->error[0] = '\0';
     struct fetch_answer *a = &x->answer;
     a->net = NET_OK;
     a->status = 0;
     a->n_bytes = 0;
+    a->has_length = false;
     a->redirect[0] = a->retry_after[0] = a->date[0] = a->detail[0] = '\0';
     buf_init(&a->body, x->f->params.max_bytes);
 }

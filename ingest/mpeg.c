@@ -53,6 +53,11 @@ uint32_t mpeg_reservoir_bytes(const struct mpeg_header *h)
     return h->n_samples == 1152 ? 511 : 255;
 }
 
+static size_t side_info_bytes(const struct mpeg_header *h)
+{
+    return h->n_samples == 1152 ? (h->n_channels == 1 ? 17 : 32) : (h->n_channels == 1 ? 9 : 17);
+}
+
 /* 59 bits a granule and channel (MPEG-1), 63 (half rates). */
 static bool parse_granule(struct bits *b, bool full_rate, uint32_t *main_bits)
 {
@@ -71,7 +76,7 @@ bool mpeg_side_parse(struct span frame, const struct mpeg_header *h, struct mpeg
 {
     bool full_rate = h->n_samples == 1152;
     size_t head_bytes = MPEG_HEADER_BYTES + (h->has_crc ? 2 : 0);
-    size_t side_bytes = full_rate ? (h->n_channels == 1 ? 17 : 32) : (h->n_channels == 1 ? 9 : 17);
+    size_t side_bytes = side_info_bytes(h);
     if (frame.len < head_bytes + side_bytes)
         return false;
     struct bits b = {{(const uint8_t *)frame.ptr + head_bytes, side_bytes}, 0};
@@ -150,31 +155,105 @@ static bool tag_at(struct span file, size_t at)
            has_at(file, at, "LYRICSBEGIN");
 }
 
-void mpeg_walk(struct span file, struct mpeg_walk *out)
+static uint32_t big_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/* Xing and Info lie behind the side information, VBRI 32 bytes behind the header:
+ * http://gabriel.mp3-tech.org/mp3infotag.html and the Fraunhofer VBRI SDK. */
+bool mpeg_promise_parse(struct span frame, const struct mpeg_header *h, struct mpeg_promise *out)
+{
+    enum { HAS_FRAMES = 1, HAS_BYTES = 2, VBRI_AT = MPEG_HEADER_BYTES + 32 };
+    const uint8_t *bytes = frame.ptr;
+    size_t at = MPEG_HEADER_BYTES + (h->has_crc ? 2u : 0u) + side_info_bytes(h);
+    *out = (struct mpeg_promise){0};
+    if (frame.len >= VBRI_AT + 18 && has_at(frame, VBRI_AT, "VBRI")) {
+        out->n_bytes = big_endian(bytes + VBRI_AT + 10);
+        out->n_frames = big_endian(bytes + VBRI_AT + 14);
+        return true;
+    }
+    if (frame.len < at + 16 || (!has_at(frame, at, "Xing") && !has_at(frame, at, "Info")))
+        return false;
+    uint32_t flags = big_endian(bytes + at + 4);
+    at += 8;
+    if ((flags & HAS_FRAMES) != 0) {
+        out->n_frames = big_endian(bytes + at);
+        at += 4;
+    }
+    if ((flags & HAS_BYTES) != 0)
+        out->n_bytes = big_endian(bytes + at);
+    return true;
+}
+
+enum {
+    LOOK_BYTES = 11, /* the longest of what is recognised by its first bytes: LYRICSBEGIN */
+    JUNK_RUN_MAX_BYTES = 64 << 10,
+    FRAME_BYTES_MAX = 1441, /* 320 kbit/s at 32 kHz, 160 at 8 kHz, padded */
+};
+
+static void take_frame(struct mpeg_walk *w, size_t at, const struct mpeg_header *h)
+{
+    if (w->n_frames++ == 0) {
+        w->first_at = at;
+        w->header = *h;
+    }
+    w->n_samples += h->n_samples;
+    w->frame_bytes += h->frame_bytes;
+    w->at = at + h->frame_bytes;
+}
+
+/* One frame, tag or stretch of junk at w->at, of which at least one byte is there. False: nothing
+ * more to be found, or not before more bytes come. */
+static bool walk_step(struct mpeg_walk *w, struct span file, bool is_whole)
 {
     struct mpeg_header h;
-    size_t at = size_min(mpeg_id3_bytes(file), file.len);
-    *out = (struct mpeg_walk){0};
-    while (at < file.len && !tag_at(file, at)) {
-        struct span rest = {(const uint8_t *)file.ptr + at, file.len - at};
-        size_t tag_bytes = mpeg_id3_bytes(rest); /* files joined by appending */
-        size_t frame = at;
-        if (tag_bytes > 0) {
-            at += size_min(tag_bytes, rest.len);
-            continue;
-        }
-        /* Where the frame before ends a header is believed as it stands, elsewhere it must be
-         * confirmed by the next one. */
-        if (!frame_at(file, at, &h) && !mpeg_find_frame(file, at, rest.len, &frame, &h)) {
-            out->junk_bytes += rest.len;
-            break;
-        }
-        out->junk_bytes += frame - at;
-        if (h.frame_bytes > file.len - frame)
-            break;
-        out->n_frames++;
-        out->n_samples += h.n_samples;
-        out->frame_bytes += h.frame_bytes;
-        at = frame + h.frame_bytes;
+    struct span rest = {(const uint8_t *)file.ptr + w->at, file.len - w->at};
+    if (!is_whole && rest.len < LOOK_BYTES)
+        return false;
+    w->is_over = tag_at(file, w->at);
+    if (w->is_over)
+        return false;
+    size_t tag_bytes = mpeg_id3_bytes(rest); /* files joined by appending */
+    size_t frame = w->at;
+    if (tag_bytes > 0) {
+        w->at += tag_bytes;
+        return true;
     }
+    /* Where the frame before ends a header is believed as it stands, elsewhere it must be
+     * confirmed by the next one. */
+    bool is_expected = frame_at(file, w->at, &h);
+    /* Of what is still coming in, only the part in which any frame's successor is there too. */
+    size_t unsure = is_whole ? 0 : size_min(rest.len, FRAME_BYTES_MAX + MPEG_HEADER_BYTES);
+    size_t window = is_whole ? rest.len : size_min(rest.len - unsure, JUNK_RUN_MAX_BYTES);
+    if (!is_expected && !mpeg_find_frame(file, w->at, window, &frame, &h)) {
+        w->is_lost = !is_whole && window == JUNK_RUN_MAX_BYTES;
+        if (is_whole) {
+            w->junk_bytes += rest.len;
+            w->is_cut = rest.len < MPEG_HEADER_BYTES && *(const uint8_t *)rest.ptr == 0xff;
+            w->at = file.len;
+        }
+        return false;
+    }
+    size_t end = frame + h.frame_bytes;
+    if (!is_whole && end > file.len)
+        return false;
+    w->junk_bytes += frame - w->at;
+    w->at = frame;
+    w->is_cut = end > file.len;
+    if (!w->is_cut)
+        take_frame(w, frame, &h);
+    return !w->is_cut;
+}
+
+void mpeg_walk_more(struct mpeg_walk *w, struct span file, bool is_whole)
+{
+    while (!w->is_over && !w->is_lost && w->at < file.len && walk_step(w, file, is_whole))
+        continue;
+}
+
+void mpeg_walk(struct span file, struct mpeg_walk *out)
+{
+    *out = (struct mpeg_walk){0};
+    mpeg_walk_more(out, file, true);
 }

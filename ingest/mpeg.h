@@ -44,13 +44,33 @@ size_t mpeg_id3_bytes(struct span file);
 bool mpeg_find_frame(struct span file, size_t from, size_t window, size_t *at,
                      struct mpeg_header *out);
 
+/* What a Xing, Info or VBRI header in the first frame says of the whole file; 0: nothing. */
+struct mpeg_promise {
+    uint32_t n_frames; /* the header's own frame left out */
+    uint32_t n_bytes;
+};
+/* `frame` is a whole first frame. False when it holds no such header. */
+bool mpeg_promise_parse(struct span frame, const struct mpeg_header *h, struct mpeg_promise *out);
+
 struct mpeg_walk {
     uint64_t n_frames;
     uint64_t n_samples; /* per channel, the Info frame and all padding included */
     uint64_t frame_bytes;
     uint64_t
-        junk_bytes; /* neither frame nor tag (ID3, APE, Lyrics3), the last cut frame left out */
+        junk_bytes;  /* neither frame nor tag (ID3, APE, Lyrics3), the last cut frame left out */
+    size_t at;       /* where the next frame or tag should begin, maybe behind what is there */
+    size_t first_at; /* of the first frame */
+    struct mpeg_header header; /* of the first frame */
+    bool is_cut;               /* the file ends within a frame */
+    bool is_over;              /* closing tags follow */
+    bool is_lost; /* mpeg_walk_more alone: too much junk in a row, it goes no further */
 };
 void mpeg_walk(struct span file, struct mpeg_walk *out);
+
+/* The same for a file that is still coming in: `file` is all of it so far (it may have moved), `w`
+ * begins zeroed, `is_whole` says that nothing follows. However the file is cut into pieces, the
+ * outcome is that of mpeg_walk, as long as no stretch of junk reaches 64 KiB: each piece that comes
+ * searches such a stretch again. */
+void mpeg_walk_more(struct mpeg_walk *w, struct span file, bool is_whole);
 
 #endif

@@ -29,10 +29,17 @@ static const struct rule net_rules[NET_RESULTS] = {
     [NET_WITHDRAWN] = {RETRY_WITHDRAWN, ROW_DEAD, ""},
 };
 
-static const char *const sniff_causes[SNIFF_VERDICTS] = {
-    [SNIFF_AUDIO] = "",          [SNIFF_EMPTY] = "empty", [SNIFF_SHORT] = "short",
-    [SNIFF_HTML] = "html",       [SNIFF_XML] = "xml",     [SNIFF_JSON] = "json",
-    [SNIFF_OTHER] = "not_audio",
+/* What came whole by HTTP and is cut or damaged all the same is asked for again, twice. */
+static const struct {
+    const char *cause;
+    enum retry_action action;
+    uint32_t attempts_max;
+} sniff_rules[SNIFF_VERDICTS] = {
+    [SNIFF_AUDIO] = {"", RETRY_DONE, 0},           [SNIFF_EMPTY] = {"empty", RETRY_NEVER, 0},
+    [SNIFF_SHORT] = {"short", RETRY_NEVER, 0},     [SNIFF_HTML] = {"html", RETRY_NEVER, 0},
+    [SNIFF_XML] = {"xml", RETRY_NEVER, 0},         [SNIFF_JSON] = {"json", RETRY_NEVER, 0},
+    [SNIFF_OTHER] = {"not_audio", RETRY_NEVER, 0}, [SNIFF_CUT] = {"cut", RETRY_AGAIN, 3},
+    [SNIFF_DAMAGED] = {"damaged", RETRY_AGAIN, 3},
 };
 
 /* Of statuses other than 200; the cause is "http_" and the number. Ranges in order, first fit. */
@@ -61,9 +68,10 @@ struct retry_verdict retry_classify(enum net_result net, unsigned status, enum s
         v.end = net_rules[net].end;
         snprintf(v.cause, sizeof v.cause, "%s", net_rules[net].cause);
     } else if (status == 200) {
-        v.action = sniff == SNIFF_AUDIO ? RETRY_DONE : RETRY_NEVER;
+        v.action = sniff_rules[sniff].action;
         v.end = sniff == SNIFF_AUDIO ? ROW_DONE : ROW_REJECTED;
-        snprintf(v.cause, sizeof v.cause, "%s", sniff_causes[sniff]);
+        v.attempts_max = sniff_rules[sniff].attempts_max;
+        snprintf(v.cause, sizeof v.cause, "%s", sniff_rules[sniff].cause);
     } else {
         size_t i = 0;
         while (status < status_rules[i].first || status > status_rules[i].last)

@@ -38,7 +38,10 @@ enum sniff_verdict {
     SNIFF_XML,
     SNIFF_JSON,
     SNIFF_OTHER,
+    SNIFF_CUT,     /* audio, and not all of it */
+    SNIFF_DAMAGED, /* audio with much between that is none */
     SNIFF_VERDICTS,
+    SNIFF_MORE = SNIFF_VERDICTS, /* not a verdict: more bytes are needed */
 };
 
 enum retry_action {

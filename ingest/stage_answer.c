@@ -2,7 +2,6 @@
 #include "base/mem.h"
 #include "ingest/retry.h"
 #include "ingest/row.h"
-#include "ingest/sniff.h"
 #include "ingest/stage_inside.h"
 #include "ingest/url.h"
 
@@ -104,9 +103,9 @@ static void redirect(struct stage *s, struct todo_item *item, const char *target
     todo_untake(s->todo, item);
 }
 
-void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a)
+void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a,
+                        enum sniff_verdict sniff)
 {
-    enum sniff_verdict sniff = a->status == 200 ? sniff_body(buf_span(&a->body)) : SNIFF_EMPTY;
     struct retry_verdict v = retry_classify(a->net, a->status, sniff);
     uint64_t advice_ms = 0;
     (void)retry_after_parse(a->retry_after, a->date, stage_wall_ms(s) / 1000, &advice_ms);

@@ -23,11 +23,13 @@
 #include "ingest/hosts.h"
 #include "ingest/stage.h"
 #include "ingest/todo.h"
+#include "ingest/verify.h"
 
 struct flight {
     struct todo_item *item; /* NULL: free */
     uint32_t n_permits;     /* sent and not answered */
     bool is_sent;
+    struct verify verify; /* of the body */
 };
 
 struct watched_file {
@@ -81,6 +83,8 @@ uint64_t stage_next_start_ns(struct stage *s);
 
 /* ---------------------------------------------------------------- stage_answer.c */
 
-void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a);
+/* `sniff`: what the body of a 200 is. */
+void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a,
+                        enum sniff_verdict sniff);
 
 #endif

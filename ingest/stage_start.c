@@ -61,6 +61,24 @@ static void on_answer(void *arg, void *exchange)
     return_permits(arg, exchange, limiter_finish);
 }
 
+static bool on_body(void *arg, void *exchange, struct span body)
+{
+    struct flight *f = exchange;
+    (void)arg;
+    return verify_more(&f->verify, body);
+}
+
+/* A song that is shorter than a preview is all of it. */
+static enum sniff_verdict judge(const struct stage *s, struct flight *f,
+                                const struct fetch_answer *a)
+{
+    struct verify_facts facts = {.has_length = a->has_length, .expected_ms = s->p->preview_ms};
+    if (f->item->duration_ms > 0)
+        facts.expected_ms = u64_min(facts.expected_ms, f->item->duration_ms);
+    return a->net == NET_OK && a->status == 200 ? verify_end(&f->verify, buf_span(&a->body), &facts)
+                                                : SNIFF_EMPTY;
+}
+
 static void on_done(void *arg, void *exchange, struct fetch_answer *answer)
 {
     struct stage *s = arg;
@@ -69,12 +87,13 @@ static void on_done(void *arg, void *exchange, struct fetch_answer *answer)
     s->now_ns = stage_now_ns(s);
     count_in_flight(s, item, -1);
     return_permits(s, f, f->is_sent ? limiter_abandon : cancel_permit);
+    enum sniff_verdict sniff = judge(s, f, answer);
     *f = (struct flight){0};
-    stage_apply_answer(s, item, answer);
+    stage_apply_answer(s, item, answer, sniff);
 }
 
 const struct fetch_hooks stage_hooks = {
-    .on_send = on_send, .on_answer = on_answer, .on_done = on_done};
+    .on_send = on_send, .on_answer = on_answer, .on_body = on_body, .on_done = on_done};
 
 /* ---------------------------------------------------------------- starting */
 

@@ -142,6 +142,7 @@ static void take_row(struct todo *t, const struct catalog_row *row, struct catal
     item->due = due;
     snprintf(item->track_id, sizeof item->track_id, "%s", row->track_id);
     item->url = mem_strdup(row->url);
+    item->duration_ms = row->duration_ms;
     item->attempts = row->attempts;
     item->group_i = item->target_group_i = group_i;
     t->set[set_find(t, due.row)] = due.row;

@@ -15,7 +15,8 @@
 struct todo_item {
     struct catalog_due due;
     char track_id[TRACK_ID_MAX_BYTES + 1];
-    char *url; /* owned; the redirect's target once it was redirected */
+    char *url;            /* owned; the redirect's target once it was redirected */
+    uint32_t duration_ms; /* of the song; 0: not known */
     uint32_t attempts;
     uint32_t n_redirects;
     size_t group_i;             /* of the link in the catalogue */

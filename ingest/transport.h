@@ -27,6 +27,7 @@ struct fetch_answer {
     unsigned status;  /* 0 without an answer */
     uint64_t n_bytes; /* received, also when dropped */
     struct buf body;  /* of a 200; the hook may take it by zeroing it, else it is released */
+    bool has_length;  /* of the body: it was announced */
     char redirect[URL_BYTES_MAX]; /* absolute target of a 3xx, "" for none */
     char retry_after[FETCH_HEADER_BYTES], date[FETCH_HEADER_BYTES];
     char detail[FETCH_DETAIL_BYTES]; /* the library's sentence for a failure */
@@ -40,6 +41,9 @@ struct fetch_hooks {
     bool (*on_send)(void *arg, void *exchange);
     /* The first byte of the answer came: the host has the request. */
     void (*on_answer)(void *arg, void *exchange);
+    /* More of a 200's body came; `body` is all of it so far. False: the rest need not come, and the
+     * exchange ends as NET_OK with what has come. */
+    bool (*on_body)(void *arg, void *exchange, struct span body);
     /* The exchange is over. */
     void (*on_done)(void *arg, void *exchange, struct fetch_answer *answer);
 };

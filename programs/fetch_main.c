@@ -82,8 +82,8 @@ static bool report(struct catalog *c, const struct stage_result *r, struct err *
     struct catalog_totals t;
     if (!catalog_totals(c, &t, e))
         return false;
-    uint64_t n_left =
-        t.states[ROW_NEW] + t.states[ROW_DIRECT] + t.states[ROW_NEED] + t.states[ROW_WAIT];
+    uint64_t n_left = t.states[ROW_NEW] + t.states[ROW_DIRECT] + t.states[ROW_NEED] +
+                      t.states[ROW_RESOLVED] + t.states[ROW_WAIT];
     uint64_t n_without = t.rows - n_left - t.states[ROW_DONE];
     log_info(r->requests == 0 && !r->is_stopped && n_left == 0 ? "nothing to do" : "fetch ends",
              "rows=%" PRIu64 " done=%" PRIu64 " without_preview=%" PRIu64 " left=%" PRIu64
@@ -136,6 +136,7 @@ static struct stage_params stage_params(const struct dataset *d, const char *csv
         .backoff_ms = s->fetch.backoff_ms,
         .backoff_max_ms = s->fetch.backoff_max_ms,
         .max_redirects = s->fetch.max_redirects,
+        .preview_ms = s->fetch.preview_ms,
         .high_water_bytes = s->spool.high_water_mib << 20,
         .disk_floor_bytes = s->disk_floor_mib << 20,
         .once = opt_once,

@@ -37,7 +37,7 @@ SERVED = (
     ("chunked", "chunked/", "DONE", ""),
     ("three redirects", "redirect-3/", "DONE", ""),
     ("called a web page, is audio", "mislabelled/", "DONE", ""),
-    ("cut on the server", "halved/", "REJECTED", "CORRUPT"),
+    ("cut on the server", "halved/", "REJECTED", "cut"),
 )
 
 LINKS = (

@@ -31,6 +31,7 @@ dataset() {
         echo "catalog.csv = m.csv"
         echo "fetch.allow_private = on"
         echo "fetch.backoff = 20"
+        echo "fetch.preview_ms = 2000" # p0 and those after it are as long or longer
         echo "disk.floor = 1"
         for pair in "$@"; do echo "${pair%%=*} = ${pair#*=}"; done
     } >"$dir/refrain.conf"
@@ -77,7 +78,7 @@ PY
 start_previewd
 {
     echo "$header"
-    for kind in 404 410 403xml html json empty truncated chunkcut reset slow-200000 redirect-3 redirect-9 loop \
+    for kind in 404 410 403xml html json empty halved truncated chunkcut reset slow-200000 redirect-3 redirect-9 loop \
         badlocation endless gzipped mislabelled chunked unframed goodbye status-500 status-503 r500x1 r503x1 \
         r429x1-1 r429x1-garbage r429x1-past loris-20; do
         echo "$kind,N,A,@/x/$kind/p1"
@@ -99,6 +100,7 @@ cat >"$work/want" <<'EOF'
 html REJECTED html
 json REJECTED json
 empty REJECTED empty
+halved REJECTED cut
 truncated DEAD truncated
 chunkcut DEAD truncated
 reset DEAD truncated
@@ -138,8 +140,8 @@ tap_ok "every row ends as it should" wild_states
 tap_ok "the totals add up" sh -c "python3 -c '
 import json
 s = json.load(open(\"$work/wild.json\"))
-assert s[\"rows\"] == sum(s[\"states\"].values()) == 37, s
-assert s[\"requests\"] == s[\"run\"][\"requests\"] > 37, s
+assert s[\"rows\"] == sum(s[\"states\"].values()) == 38, s
+assert s[\"requests\"] == s[\"run\"][\"requests\"] > 38, s
 assert s[\"throttled\"] >= 4 and s[\"causes\"][\"no_link\"] == 2, s'"
 
 # ---------------------------------------------------------------- again, and grown
@@ -150,7 +152,7 @@ grown() {
     printf 'new,N,A,http://127.0.0.1:%s/x/p2\r\n' "$previewd_port" >>"$work/wild/m.csv"
     run "$work/wild" --json >"$work/grown.json" &&
         is "$(json_get run.requests <"$work/grown.json")" 1 &&
-        is "$(json_get rows <"$work/grown.json")" 38 &&
+        is "$(json_get rows <"$work/grown.json")" 39 &&
         is "$(requests)" $((before + 1))
 }
 tap_ok "a grown CSV costs one request for its new row" grown

@@ -20,6 +20,8 @@ static void test_statuses(void)
     check(NET_OK, 200, SNIFF_EMPTY, RETRY_NEVER, ROW_REJECTED, "empty");
     check(NET_OK, 200, SNIFF_SHORT, RETRY_NEVER, ROW_REJECTED, "short");
     check(NET_OK, 200, SNIFF_OTHER, RETRY_NEVER, ROW_REJECTED, "not_audio");
+    check(NET_OK, 200, SNIFF_CUT, RETRY_AGAIN, ROW_REJECTED, "cut");
+    check(NET_OK, 200, SNIFF_DAMAGED, RETRY_AGAIN, ROW_REJECTED, "damaged");
     check(NET_OK, 404, SNIFF_AUDIO, RETRY_NEVER, ROW_GONE, "http_404");
     check(NET_OK, 410, SNIFF_AUDIO, RETRY_NEVER, ROW_GONE, "http_410");
     check(NET_OK, 429, SNIFF_AUDIO, RETRY_THROTTLED, ROW_DEAD, "http_429");
@@ -93,9 +95,15 @@ static void test_retry_after(void)
     check_after("Sun, 06 Nov 1994 08:50:37 GMT", "nonsense", true, 60000);
 }
 
+static enum sniff_verdict sniff_whole(const void *bytes, size_t n)
+{
+    enum audio_container container;
+    return sniff_begin((struct span){bytes, n}, true, &container);
+}
+
 static enum sniff_verdict sniff_text(const char *text)
 {
-    return sniff_body((struct span){text, strlen(text)});
+    return sniff_whole(text, strlen(text));
 }
 
 static enum sniff_verdict sniff_padded(const void *head, size_t n)
@@ -103,7 +111,7 @@ static enum sniff_verdict sniff_padded(const void *head, size_t n)
     uint8_t body[4096];
     memset(body, 0x55, sizeof body);
     memcpy(body, head, n);
-    return sniff_body((struct span){body, sizeof body});
+    return sniff_whole(body, sizeof body);
 }
 
 static void test_sniff_text(void)
@@ -122,7 +130,8 @@ static void test_sniff_text(void)
 
 static void test_sniff_audio(void)
 {
-    CHECK_U64(sniff_padded("ID3\3", 4), SNIFF_AUDIO);
+    CHECK_U64(sniff_padded("ID3\3\0\0\0\0\0\0fLaC", 14), SNIFF_AUDIO);
+    CHECK_U64(sniff_padded("ID3\3\0\0\0\0\x7f\x7f", 10), SNIFF_CUT); /* within the tag */
     CHECK_U64(sniff_padded("OggS", 4), SNIFF_AUDIO);
     CHECK_U64(sniff_padded("fLaC", 4), SNIFF_AUDIO);
     CHECK_U64(sniff_padded("RIFF....WAVEfmt ", 16), SNIFF_AUDIO);
@@ -135,18 +144,25 @@ static void test_sniff_audio(void)
     uint8_t mp3[4096] = {0};
     for (size_t at = 7; at + 4 < sizeof mp3; at += 313)
         memcpy(mp3 + at, "\xFF\xFB\x70\xC4", 4);
-    CHECK_U64(sniff_body((struct span){mp3, sizeof mp3}), SNIFF_AUDIO);
+    CHECK_U64(sniff_whole(mp3, sizeof mp3), SNIFF_AUDIO);
     memset(mp3 + 320, 0, sizeof mp3 - 320);
-    CHECK_U64(sniff_body((struct span){mp3, sizeof mp3}), SNIFF_OTHER); /* one header is chance */
-    /* ADTS: a frame of 200 bytes, 13 bits over three bytes. */
-    uint8_t aac[2048] = {0};
-    for (size_t at = 0; at + 7 < sizeof aac; at += 200)
-        memcpy(aac + at, "\xFF\xF1\x50\x80\x19\x1F\xFC", 7);
-    CHECK_U64(sniff_body((struct span){aac, sizeof aac}), SNIFF_AUDIO);
+    CHECK_U64(sniff_whole(mp3, sizeof mp3), SNIFF_OTHER); /* one header is chance */
+}
+
+/* Too little to tell is no verdict while more may come. */
+static void test_sniff_begin(void)
+{
+    static const char *const beginnings[] = {"", " \n", "<", " <?xm", "ID3", "OggS"};
+    enum audio_container container;
+    for (size_t i = 0; i < ARRAY_LEN(beginnings); i++) {
+        struct span s = {beginnings[i], strlen(beginnings[i])};
+        CHECK_U64(sniff_begin(s, false, &container), SNIFF_MORE);
+    }
 }
 
 int main(void)
 {
+    RUN(test_sniff_begin);
     RUN(test_statuses);
     RUN(test_transport);
     RUN(test_delays);

@@ -68,13 +68,9 @@ static bool parse_enum(const char *choices, const char *text, int *out)
     }
 }
 
-/* "N/SECONDS" or "off". */
+/* "N/SECONDS". */
 static bool parse_rate(const char *text, struct conf_rate *out)
 {
-    if (strcmp(text, "off") == 0) {
-        *out = (struct conf_rate){0};
-        return true;
-    }
     const char *slash = strchr(text, '/');
     char count[16];
     uint64_t n;
@@ -88,16 +84,44 @@ static bool parse_rate(const char *text, struct conf_rate *out)
     return out->window_s >= 0.001 && out->window_s <= 86400;
 }
 
+/* "N/SECONDS,N/SECONDS,gap:SECONDS" or "off" into an item. */
+static bool parse_limit(const char *text, struct conf_limit *out)
+{
+    char copy[CONF_LINE_BYTES];
+    size_t n = 0;
+    *out = (struct conf_limit){0};
+    if (strcmp(text, "off") == 0)
+        return true;
+    snprintf(copy, sizeof copy, "%s", text);
+    char *rest = copy;
+    for (char *part; (part = strsep(&rest, ",")) != NULL;) {
+        part += strspn(part, " ");
+        if (strncmp(part, "gap:", 4) == 0) {
+            if (out->gap_s > 0 || !parse_f64(part + 4, &out->gap_s) || out->gap_s < 0.001 ||
+                out->gap_s > 86400)
+                return false;
+            continue;
+        }
+        if (n > CONF_RATES_ALSO || !parse_rate(part, n == 0 ? &out->rate : &out->also[n - 1]))
+            return false;
+        n++;
+    }
+    return n > 0;
+}
+
 static bool rates_set(struct conf_rate_list *list, const char *name, const char *text,
                       struct err *e)
 {
-    struct conf_rate rate;
+    struct conf_limit limit;
     if (*name == '\0' || strlen(name) >= CONF_NAME_BYTES)
         return err_set(e, ERR_USAGE, "the name in '*' must have 1 to %d bytes",
                        CONF_NAME_BYTES - 1);
-    if (!parse_rate(text, &rate))
-        return err_set(e, ERR_USAGE,
-                       "'%s' is not N/SECONDS (1..100000 requests in 0.001..86400 s) or off", text);
+    if (!parse_limit(text, &limit))
+        return err_set(
+            e, ERR_USAGE,
+            "'%s' is not N/SECONDS (1..100000 requests in 0.001..86400 s), up to %d of them "
+            "and a gap:SECONDS with commas between, or off",
+            text, CONF_RATES_ALSO + 1);
     size_t i = 0;
     while (i < list->n && strcmp(list->items[i].name, name) != 0)
         i++;
@@ -106,7 +130,7 @@ static bool rates_set(struct conf_rate_list *list, const char *name, const char 
     if (i == list->n)
         list->n++;
     snprintf(list->items[i].name, sizeof list->items[i].name, "%s", name);
-    list->items[i].rate = rate;
+    list->items[i].limit = limit;
     return true;
 }
 
@@ -316,12 +340,18 @@ static void enum_name(const char *choices, int value, char *out, size_t cap)
     snprintf(out, cap, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
-static void rate_text(const struct conf_rate *rate, char *out, size_t cap)
+static void limit_text(const struct conf_limit *limit, char *out, size_t cap)
 {
-    if (rate->n == 0)
+    if (limit->rate.n == 0) {
         snprintf(out, cap, "off");
-    else
-        snprintf(out, cap, "%" PRIu32 "/%.15g", rate->n, rate->window_s);
+        return;
+    }
+    int n = snprintf(out, cap, "%" PRIu32 "/%.15g", limit->rate.n, limit->rate.window_s);
+    for (size_t i = 0; i < CONF_RATES_ALSO && limit->also[i].n > 0; i++)
+        n += snprintf(out + n, cap - (size_t)n, ",%" PRIu32 "/%.15g", limit->also[i].n,
+                      limit->also[i].window_s);
+    if (limit->gap_s > 0)
+        snprintf(out + n, cap - (size_t)n, ",gap:%.15g", limit->gap_s);
 }
 
 static void value_text(const struct conf_key *k, const void *values, char *out, size_t cap)
@@ -397,7 +427,7 @@ static bool print_value(struct buf *out, const struct conf_key *k, const void *v
     }
     const struct conf_rate_list *list = conf_at_const(k, values);
     for (size_t i = 0; i < list->n; i++) {
-        rate_text(&list->items[i].rate, text, sizeof text);
+        limit_text(&list->items[i].limit, text, sizeof text);
         if (!buf_printf(out, e, "%.*s%s = %s\n", (int)family_length(k), k->name,
                         list->items[i].name, text))
             return false;

@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 
-enum { CONF_STR_BYTES = 512, CONF_RATES_MAX = 64, CONF_NAME_BYTES = 128 };
+enum { CONF_STR_BYTES = 512, CONF_RATES_MAX = 64, CONF_RATES_ALSO = 2, CONF_NAME_BYTES = 128 };
 
 enum conf_type {
     CONF_BOOL,  /* bool: on/off, yes/no, true/false */
@@ -20,7 +20,8 @@ enum conf_type {
     CONF_F64,   /* double */
     CONF_STR,   /* char[CONF_STR_BYTES], may be empty */
     CONF_ENUM,  /* int: index into choices */
-    CONF_RATES, /* struct conf_rate_list, "N/SECONDS" or "off" each; key name ends in ".*" */
+    CONF_RATES, /* struct conf_rate_list, "N/SECONDS[,N/SECONDS...][,gap:SECONDS]" or "off" each;
+                   key name ends in ".*" */
 };
 
 /* N requests in any window of this many seconds; n == 0 means no limit ("off"). */
@@ -29,11 +30,18 @@ struct conf_rate {
     double window_s;
 };
 
+/* All of them hold at the same time. */
+struct conf_limit {
+    struct conf_rate rate;
+    struct conf_rate also[CONF_RATES_ALSO]; /* n == 0: none */
+    double gap_s;                           /* least time from one request to the next; 0: none */
+};
+
 struct conf_rate_list {
     size_t n;
     struct {
         char name[CONF_NAME_BYTES]; /* what stands for the '*': "default" or a host suffix */
-        struct conf_rate rate;
+        struct conf_limit limit;
     } items[CONF_RATES_MAX];
 };
 

@@ -24,7 +24,8 @@ static const struct conf_key keys[] = {
      "the music_info.csv, relative to the data set directory or absolute", NULL},
 
     {"fetch.limit.*", CONF_RATES, AT(fetch.limit), "default=100/5", 0, 0, "requests/SECONDS",
-     "the most requests to a host (named by suffix) in any window of so many seconds; off: none",
+     "the most requests to a host (named by suffix) in any window of so many seconds; several "
+     "with commas between, and gap:SECONDS from one request to the next; off: none",
      NULL},
     {"fetch.in_flight", CONF_U64, AT(fetch.in_flight), "16", 1, 256, "transfers",
      "transfers at the same time; more seldom helps below 100 ms of round trip", NULL},

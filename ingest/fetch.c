@@ -5,12 +5,9 @@
 #include "ingest/address.h"
 
 #include <curl/curl.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -85,21 +82,6 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
     return n_bytes;
 }
 
-/* Copies the value of a header line "Name: value" when it is the one wanted. */
-static void take_header(const char *line, size_t len, const char *name,
-                        char out[FETCH_HEADER_BYTES])
-{
-    size_t name_len = strlen(name);
-    if (len <= name_len || strncasecmp(line, name, name_len) != 0 || line[name_len] != ':')
-        return;
-    const char *at = line + name_len + 1, *end = line + len;
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    while (end > at && (end[-1] == ' ' || end[-1] == '\r' || end[-1] == '\n'))
-        end--;
-    snprintf(out, FETCH_HEADER_BYTES, "%.*s", (int)size_min((size_t)(end - at), INT_MAX), at);
-}
-
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
     struct exchange *x = arg;
@@ -108,8 +90,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
         x->has_answer = true;
         x->f->hooks.on_answer(x->f->hooks.arg, x->user);
     }
-    take_header(line, len, "Retry-After", x->answer.retry_after);
-    take_header(line, len, "Date", x->answer.date);
+    ratelimit_take_line(&x->answer.limits, line, len);
     return len;
 }
 
@@ -210,7 +191,8 @@ static void exchange_reset(struct exchange *x, void *user)
     a->status = 0;
     a->n_bytes = 0;
     a->has_length = false;
-    a->redirect[0] = a->retry_after[0] = a->date[0] = a->detail[0] = '\0';
+    a->redirect[0] = a->detail[0] = '\0';
+    ratelimit_reset(&a->limits);
     buf_init(&a->body, x->f->params.max_bytes);
 }
 

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "ingest/retry.h"
+#include "ingest/ratelimit.h"
 #include "ingest/url.h"
 
 #include <stdio.h>
@@ -36,10 +36,10 @@ static const char *find_rule(const struct hosts *h, const char *host, struct lim
         const char *name = limits->items[i].name;
         if (strcmp(name, "default") == 0) {
             if (best == NULL)
-                *out = rate_of(&limits->items[i].rate);
+                *out = rate_of(&limits->items[i].limit.rate);
         } else if (host_has_suffix(host, name) && (best == NULL || strlen(name) > strlen(best))) {
             best = name;
-            *out = rate_of(&limits->items[i].rate);
+            *out = rate_of(&limits->items[i].limit.rate);
         }
     }
     return best == NULL ? host : best;
@@ -88,7 +88,7 @@ bool hosts_open(const struct hosts_params *p, struct hosts **out, struct err *e)
 {
     for (size_t i = 0; i < p->limits->n; i++) {
         struct limiter probe;
-        struct limiter_rate rate = rate_of(&p->limits->items[i].rate);
+        struct limiter_rate rate = rate_of(&p->limits->items[i].limit.rate);
         if (!limiter_init(&probe, &rate, 1, e))
             return err_wrap(e, "fetch.limit.%s", p->limits->items[i].name);
         limiter_release(&probe);
@@ -162,7 +162,7 @@ static uint64_t pause(struct hosts *h, struct host_group *g, uint64_t least_ms, 
 uint64_t hosts_throttled(struct hosts *h, size_t group_i, uint64_t advice_ms, uint64_t now_ns)
 {
     struct host_group *g = hosts_group(h, group_i);
-    assert(advice_ms <= RETRY_AFTER_MAX_MS);
+    assert(advice_ms <= RATELIMIT_WAIT_MAX_MS);
     uint64_t window_ms = u64_min(g->window_ns / NS_PER_MS, PAUSE_MAX_MS);
     uint64_t least_ms = advice_ms > 0 ? advice_ms : window_ms;
     g->is_suspect = true; /* after the pause one request asks whether it is over */

@@ -12,6 +12,11 @@
  *
  * The usual token bucket (rate N/W, burst N) is not this: it lets 2N through in a window.
  *
+ * Two things only ever withhold permits and so leave the proof as it is: a level below N, which the
+ * host's refusals ask for (ingest/hosts.h), and a gap from one start to the next. A rate may join
+ * while requests are on the way, when a host publishes its limit; then what it cannot know to be
+ * free counts as used just now.
+ *
  * Time is passed in, monotonic, and never goes back.
  */
 #ifndef REFRAIN_LIMITER_H
@@ -34,15 +39,30 @@ struct limiter {
     size_t n_rates;
     struct limiter_part {
         struct limiter_rate rate;
-        uint32_t n_free;
-        uint64_t *returns; /* ring of rate.n: when permits come back, in order */
-        size_t head, n_returns;
+        uint32_t n_out;     /* permits that are out: of requests on the way, and returning ones */
+        uint32_t n_allowed; /* of rate.n, by the level */
+        uint64_t *returns;  /* ring of n_slots: when permits come back, in order */
+        size_t n_slots, head, n_returns;
     } parts[LIMITER_RATES_MAX];
+    uint64_t gap_ns;
+    uint64_t last_start_ns; /* 0: none; a start that was cancelled counts */
 };
 
 /* ERR_USAGE for more than LIMITER_PERMITS_MAX permits or a window of 0. */
 MUST_CHECK bool limiter_init(struct limiter *l, const struct limiter_rate *rates, size_t n_rates,
                              struct err *e);
+/* From one start to the next at least this; 0: no gap. */
+void limiter_set_gap(struct limiter *l, uint64_t gap_ns);
+
+/* Only so many permits of the first rate, and in the same proportion of the others, at least one
+ * each. From 1 to the first rate's n. */
+void limiter_set_level(struct limiter *l, uint32_t level);
+
+/* One more rate, while `n_on_the_way` requests are. Of its permits `n_known_free` at most are free;
+ * the others come back a window and the grace from now. False when there is no room for it. */
+MUST_CHECK bool limiter_add_rate(struct limiter *l, struct limiter_rate rate, size_t n_on_the_way,
+                                 uint64_t n_known_free, uint64_t now_ns);
+
 void limiter_release(struct limiter *l); /* safe on {0}, may run twice */
 
 /* After a restart: what was sent before is not known, so every permit is out until its window and

@@ -4,8 +4,6 @@
 #include "base/rng.h"
 
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
 enum { RNG_RETRY_DELAY = 0x52545259 /* "RTRY" */ };
 
@@ -94,44 +92,4 @@ uint64_t retry_delay_ms(uint64_t seed, uint64_t row, uint32_t attempt, uint64_t 
     struct rng r;
     rng_init(&r, seed, RNG_RETRY_DELAY, hash_mix64(row) ^ attempt);
     return most_ms == UINT64_MAX ? rng_u64(&r) : rng_below(&r, most_ms + 1);
-}
-
-/* The three spellings of RFC 9110 section 5.6.7. */
-static bool parse_http_date(const char *text, int64_t *out_s)
-{
-    static const char *const forms[] = {
-        "%a, %d %b %Y %H:%M:%S GMT",
-        "%A, %d-%b-%y %H:%M:%S GMT",
-        "%a %b %d %H:%M:%S %Y",
-    };
-    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-        struct tm tm = {0};
-        const char *end = strptime(text, forms[i], &tm);
-        if (end == NULL || *end != '\0')
-            continue;
-        *out_s = timegm(&tm);
-        return *out_s >= 0;
-    }
-    return false;
-}
-
-bool retry_after_parse(const char *value, const char *server_date, int64_t wall_s, uint64_t *out_ms)
-{
-    uint64_t seconds = 0;
-    int64_t then_s, now_s = wall_s;
-    *out_ms = 0;
-    if (value == NULL || value[0] == '\0')
-        return false;
-    if (value[strspn(value, "0123456789")] == '\0') {
-        for (const char *at = value; *at != '\0' && seconds <= RETRY_AFTER_MAX_MS; at++)
-            seconds = seconds * 10 + (uint64_t)(*at - '0');
-    } else {
-        if (!parse_http_date(value, &then_s))
-            return false;
-        if (server_date != NULL && server_date[0] != '\0')
-            (void)parse_http_date(server_date, &now_s);
-        seconds = then_s > now_s ? (uint64_t)(then_s - now_s) : 0;
-    }
-    *out_ms = u64_min(seconds, RETRY_AFTER_MAX_MS / 1000) * 1000;
-    return seconds > 0;
 }

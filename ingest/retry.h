@@ -69,11 +69,4 @@ struct retry_verdict retry_classify(enum net_result net, unsigned status, enum s
 uint64_t retry_delay_ms(uint64_t seed, uint64_t row, uint32_t attempt, uint64_t base_ms,
                         uint64_t max_ms);
 
-/* Retry-After (RFC 9110 section 10.2.3): seconds or a date, which is held against the server's own
- * Date header when there is one. Clamped to RETRY_AFTER_MAX_MS. False when it is missing, malformed
- * or not in the future: then the host said nothing useful. */
-#define RETRY_AFTER_MAX_MS (UINT64_C(24) * 3600 * 1000)
-bool retry_after_parse(const char *value, const char *server_date, int64_t wall_s,
-                       uint64_t *out_ms);
-
 #endif

@@ -107,8 +107,9 @@ void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_an
                         enum sniff_verdict sniff)
 {
     struct retry_verdict v = retry_classify(a->net, a->status, sniff);
-    uint64_t advice_ms = 0;
-    (void)retry_after_parse(a->retry_after, a->date, stage_wall_ms(s) / 1000, &advice_ms);
+    struct ratelimit said;
+    ratelimit_read(&a->limits, stage_wall_ms(s) / 1000, &said);
+    uint64_t advice_ms = said.retry_after_ms;
     committer_count(s->committer, 0, 0, a->n_bytes);
     s->result->bytes += a->n_bytes;
     if (a->net == NET_OK && v.action != RETRY_THROTTLED)

@@ -7,6 +7,7 @@
 #define REFRAIN_TRANSPORT_H
 
 #include "base/buf.h"
+#include "ingest/ratelimit.h"
 #include "ingest/retry.h"
 #include "ingest/url.h"
 
@@ -19,7 +20,7 @@ struct fetch_params {
     bool allow_http;
 };
 
-enum { FETCH_HEADER_BYTES = 128, FETCH_DETAIL_BYTES = 256 };
+enum { FETCH_DETAIL_BYTES = 256 };
 
 /* Lent until the hook returns, but for the body. */
 struct fetch_answer {
@@ -28,8 +29,8 @@ struct fetch_answer {
     uint64_t n_bytes; /* received, also when dropped */
     struct buf body;  /* of a 200; the hook may take it by zeroing it, else it is released */
     bool has_length;  /* of the body: it was announced */
-    char redirect[URL_BYTES_MAX]; /* absolute target of a 3xx, "" for none */
-    char retry_after[FETCH_HEADER_BYTES], date[FETCH_HEADER_BYTES];
+    char redirect[URL_BYTES_MAX];    /* absolute target of a 3xx, "" for none */
+    struct ratelimit_fields limits;  /* what the head says about the limits of the host */
     char detail[FETCH_DETAIL_BYTES]; /* the library's sentence for a failure */
 };
 

@@ -104,13 +104,25 @@ static bool write_conf(const char *path, const struct settings *settings, struct
     return ok;
 }
 
+static bool rate_equal(const struct conf_rate *a, const struct conf_rate *b)
+{
+    return a->n == b->n && a->window_s == b->window_s;
+}
+
+static bool limit_equal(const struct conf_limit *a, const struct conf_limit *b)
+{
+    bool equal = rate_equal(&a->rate, &b->rate) && a->gap_s == b->gap_s;
+    for (size_t i = 0; equal && i < CONF_RATES_ALSO; i++)
+        equal = rate_equal(&a->also[i], &b->also[i]);
+    return equal;
+}
+
 static bool rates_equal(const struct conf_rate_list *a, const struct conf_rate_list *b)
 {
     bool equal = a->n == b->n;
     for (size_t i = 0; equal && i < a->n; i++)
         equal = strcmp(a->items[i].name, b->items[i].name) == 0 &&
-                a->items[i].rate.n == b->items[i].rate.n &&
-                a->items[i].rate.window_s == b->items[i].rate.window_s;
+                limit_equal(&a->items[i].limit, &b->items[i].limit);
     return equal;
 }
 
@@ -231,7 +243,7 @@ void init_print(const struct dataset *d, enum init_result result, FILE *out)
     fprintf(out, "  settings   %s/refrain.conf  (every key with its reason)\n", d->dir);
     for (size_t i = 0; i < d->settings.fetch.limit.n; i++) {
         const char *name = d->settings.fetch.limit.items[i].name;
-        const struct conf_rate *rate = &d->settings.fetch.limit.items[i].rate;
+        const struct conf_rate *rate = &d->settings.fetch.limit.items[i].limit.rate;
         fprintf(out, "  limit      %s: ", strcmp(name, "default") == 0 ? "each host" : name);
         if (rate->n == 0)
             fprintf(out, "none\n");

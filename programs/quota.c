@@ -25,7 +25,7 @@ const struct conf_rate *quota_rate(const struct conf_rate_list *limits, const ch
         size_t len = strcmp(name, "default") == 0 ? 0 : strlen(name);
         bool fits = len == 0 || host_has_suffix(host, name);
         if (fits && (best == NULL || len > best_len)) {
-            best = &limits->items[i].rate;
+            best = &limits->items[i].limit.rate;
             best_len = len;
         }
     }

@@ -20,7 +20,7 @@ static void test_defaults(void)
     CHECK_STR(v.name, "");
     CHECK_U64(v.kind, 1);
     CHECK_U64(v.limit.n, 1);
-    CHECK_U64(v.limit.items[0].rate.n, 20);
+    CHECK_U64(v.limit.items[0].limit.rate.n, 20);
 }
 
 static void test_a_file_overrides(void)
@@ -38,9 +38,9 @@ static void test_a_file_overrides(void)
     CHECK_STR(v.name, "a b#c = d");
     CHECK_U64(v.kind, 2);
     CHECK_U64(v.limit.n, 2);
-    CHECK_U64(v.limit.items[0].rate.n, 0);
+    CHECK_U64(v.limit.items[0].limit.rate.n, 0);
     CHECK_STR(v.limit.items[1].name, "example.org");
-    CHECK_NEAR(v.limit.items[1].rate.window_s, 5.5, 0);
+    CHECK_NEAR(v.limit.items[1].limit.rate.window_s, 5.5, 0);
 }
 
 static void test_mistakes_name_the_line(void)
@@ -62,6 +62,10 @@ static void test_mistakes_name_the_line(void)
         {"limit. = 1/1", "x.conf:1: limit.: the name"},
         {"limit.a = 1/0", "x.conf:1: limit.a: '1/0' is not N/SECONDS"},
         {"limit.a = 0/1", "x.conf:1: limit.a: '0/1' is not N/SECONDS"},
+        {"limit.a = 1/1,2/2,3/3,4/4", "x.conf:1: limit.a: '1/1,2/2,3/3,4/4' is not N/SECONDS"},
+        {"limit.a = gap:3", "x.conf:1: limit.a: 'gap:3' is not N/SECONDS"},
+        {"limit.a = 1/1,gap:0", "x.conf:1: limit.a: '1/1,gap:0' is not N/SECONDS"},
+        {"limit.a = 1/1,gap:1,gap:2", "x.conf:1: limit.a: '1/1,gap:1,gap:2' is not N/SECONDS"},
         {"limit.a = 5", "x.conf:1: limit.a: '5' is not N/SECONDS"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -78,7 +82,9 @@ static void test_what_is_printed_parses_to_the_same(void)
 {
     struct values v, again;
     struct err e = {0};
-    CHECK_OK(parse("count=3\nratio=0.125\nname=x y\nkind=a\nlimit.h=7/0.25\n", &v, &e), &e);
+    CHECK_OK(
+        parse("count=3\nratio=0.125\nname=x y\nkind=a\nlimit.h=7/0.25, 90/60,gap:0.5\n", &v, &e),
+        &e);
     struct buf first, second;
     buf_init(&first, 10000);
     buf_init(&second, 10000);
@@ -89,6 +95,9 @@ static void test_what_is_printed_parses_to_the_same(void)
     CHECK(first.len == second.len && memcmp(first.data, second.data, first.len) == 0);
     CHECK_U64(again.count, 3);
     CHECK_U64(again.limit.n, 2);
+    CHECK_U64(again.limit.items[1].limit.also[0].n, 90);
+    CHECK_U64(again.limit.items[1].limit.also[1].n, 0);
+    CHECK_NEAR(again.limit.items[1].limit.gap_s, 0.5, 0);
     buf_release(&first);
     buf_release(&second);
 }

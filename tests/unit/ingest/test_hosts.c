@@ -14,10 +14,10 @@
 static struct err e;
 static const struct conf_rate_list limits = {
     .n = 4,
-    .items = {{"default", {2, 1}},
-              {"dzcdn.net", {50, 5}},
-              {"fast.dzcdn.net", {0, 1}},
-              {"x", {1, 60}}},
+    .items = {{"default", {.rate = {2, 1}}},
+              {"dzcdn.net", {.rate = {50, 5}}},
+              {"fast.dzcdn.net", {.rate = {0, 1}}},
+              {"x", {.rate = {1, 60}}}},
 };
 
 static struct hosts *open_hosts(bool hold, uint64_t since_ns)
@@ -130,7 +130,7 @@ static void test_backoff(void)
 
 static void test_impossible_limit(void)
 {
-    struct conf_rate_list bad = {.n = 1, .items = {{"y", {70000, 1}}}};
+    struct conf_rate_list bad = {.n = 1, .items = {{"y", {.rate = {70000, 1}}}}};
     struct hosts_params p = {.limits = &bad};
     struct hosts *h = NULL;
     CHECK(!hosts_open(&p, &h, &e));

@@ -33,19 +33,56 @@ size_t clip_frame_at(uint64_t ms, uint32_t rate_hz)
     return (size_t)((double)ms * (rate_hz / 1000.0));
 }
 
+uint64_t clip_count(const struct clip_params *params, uint64_t len_ms)
+{
+    if (len_ms <= params->ms)
+        return 1;
+    switch (params->policy) {
+    case CLIP_ALL:
+        return len_ms / params->ms;
+    case CLIP_WINDOWS:
+        return u64_min(params->n_windows, len_ms - params->ms);
+    case CLIP_RANDOM:
+    case CLIP_START:
+    case CLIP_MIDDLE:
+        break;
+    }
+    return 1;
+}
+
+/* From [from, to), or `from` when that is empty. */
+static uint32_t draw_start_ms(const struct clip_params *params, uint64_t track_key, uint32_t clip_i,
+                              uint64_t from_ms, uint64_t to_ms)
+{
+    struct rng r;
+    if (from_ms == to_ms)
+        return (uint32_t)from_ms;
+    rng_init(&r, params->seed, RNG_CLIP_START, track_key ^ hash_mix64(clip_i));
+    return (uint32_t)(from_ms + rng_below(&r, to_ms - from_ms));
+}
+
 uint32_t clip_start_ms(const struct clip_params *params, uint64_t len_ms, uint64_t track_key,
                        uint32_t clip_i)
 {
     assert(len_ms >= params->ms);
     assert(len_ms <= UINT32_MAX);
     uint64_t span_ms = len_ms - params->ms;
-    if (params->policy == CLIP_START || span_ms == 0)
+    uint64_t n = clip_count(params, len_ms);
+    assert(clip_i < n || params->policy == CLIP_RANDOM);
+    switch (params->policy) {
+    case CLIP_RANDOM:
+        return draw_start_ms(params, track_key, clip_i, 0, span_ms);
+    case CLIP_START:
         return 0;
-    if (params->policy == CLIP_MIDDLE)
+    case CLIP_MIDDLE:
         return (uint32_t)(span_ms / 2);
-    struct rng r;
-    rng_init(&r, params->seed, RNG_CLIP_START, track_key ^ hash_mix64(clip_i));
-    return (uint32_t)rng_below(&r, span_ms);
+    case CLIP_ALL:
+        return clip_i * params->ms;
+    case CLIP_WINDOWS:
+        break;
+    }
+    return draw_start_ms(params, track_key, clip_i, span_ms * clip_i / n,
+                         span_ms * (clip_i + 1) / n);
 }
 
 /* Stereo in blocks of constant length, which gcc turns into vector code at -O2. A frame is read as
@@ -82,8 +119,9 @@ static void mix_mono(const int16_t *in, size_t n_frames, uint32_t n_channels, fl
     }
 }
 
-bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct clip *out,
-                 struct err *e)
+/* clip_cut_at with silence for at most n_fill_max missing frames. */
+static bool cut_filled(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, size_t n_fill_max,
+                       struct clip *out, struct err *e)
 {
     size_t from = clip_frame_at(start_ms, pcm->rate_hz);
     size_t to = clip_frame_at((uint64_t)start_ms + ms, pcm->rate_hz);
@@ -91,7 +129,7 @@ bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct c
     size_t skip = from - (size_t)pcm->first_frame;
     size_t n_have = skip < pcm->n_frames ? size_min(to - from, pcm->n_frames - skip) : 0;
     size_t n_samples = to - from;
-    if (n_samples - n_have > clip_frame_at(FILL_MAX_MS, pcm->rate_hz))
+    if (n_samples - n_have > n_fill_max)
         return err_set(e, ERR_PERM, "%zu of the %zu frames from %" PRIu32 " ms on are there",
                        n_have, n_samples, start_ms);
     if (n_samples > out->cap_samples) {
@@ -104,6 +142,12 @@ bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct c
     out->rate_hz = pcm->rate_hz;
     out->start_ms = start_ms;
     return true;
+}
+
+bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct clip *out,
+                 struct err *e)
+{
+    return cut_filled(pcm, start_ms, ms, clip_frame_at(FILL_MAX_MS, pcm->rate_hz), out, e);
 }
 
 /* Magnitudes of floats are ordered as their bits are. */
@@ -130,10 +174,10 @@ bool clip_choose(const struct clip_params *params, uint64_t n_frames, uint32_t r
 {
     uint64_t len_ms = clip_length_ms(n_frames, rate_hz);
     *verdict = CLIP_TOO_SHORT;
-    if (len_ms < params->ms)
+    if (len_ms < params->ms && (!params->pads_short || n_frames == 0))
         return err_set(e, ERR_PERM, "%" PRIu64 " ms of audio, a clip needs %" PRIu32, len_ms,
                        params->ms);
-    *start_ms = clip_start_ms(params, len_ms, track_key, clip_i);
+    *start_ms = len_ms < params->ms ? 0 : clip_start_ms(params, len_ms, track_key, clip_i);
     *verdict = CLIP_OK;
     return true;
 }
@@ -148,8 +192,9 @@ void clip_frames(const struct clip_params *params, uint32_t start_ms, uint64_t n
 bool clip_take(const struct pcm *pcm, const struct clip_params *params, uint32_t start_ms,
                struct clip *out, enum clip_verdict *verdict, struct err *e)
 {
+    uint32_t fill_max_ms = params->pads_short ? params->ms : FILL_MAX_MS;
     *verdict = CLIP_TOO_SHORT;
-    if (!clip_cut_at(pcm, start_ms, params->ms, out, e))
+    if (!cut_filled(pcm, start_ms, params->ms, clip_frame_at(fill_max_ms, pcm->rate_hz), out, e))
         return false;
     float steps = peak_of(out->samples, out->n_samples) * 32768.0f;
     *verdict = CLIP_SILENT;

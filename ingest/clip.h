@@ -11,7 +11,14 @@
 
 #include "ingest/decode.h"
 
-enum clip_policy { CLIP_RANDOM, CLIP_START, CLIP_MIDDLE };
+enum clip_policy {
+    CLIP_RANDOM,  /* one window, drawn */
+    CLIP_START,   /* the first */
+    CLIP_MIDDLE,  /* the one in the middle */
+    CLIP_ALL,     /* every whole window from the start on, side by side */
+    CLIP_WINDOWS, /* n_windows, one drawn from each of as many equal parts of all starts */
+};
+enum { CLIP_WINDOWS_MAX = 256 };
 
 /* Names are the causes of spool/bad. */
 enum clip_verdict { CLIP_OK, CLIP_TOO_SHORT, CLIP_SILENT };
@@ -25,6 +32,8 @@ struct clip_params {
     enum clip_policy policy;
     uint32_t ms;
     uint64_t seed;
+    uint32_t n_windows; /* of CLIP_WINDOWS, 1 to CLIP_WINDOWS_MAX */
+    bool pads_short;    /* a shorter track is one window with silence behind it, not TOO_SHORT */
 };
 
 struct clip {
@@ -42,9 +51,13 @@ uint64_t clip_length_ms(size_t n_frames, uint32_t rate_hz);
 /* pydub's frame at a position. */
 size_t clip_frame_at(uint64_t ms, uint32_t rate_hz);
 
-/* Where the clip begins in a preview of len_ms >= params->ms. CLIP_RANDOM draws from
- * [0, len_ms - ms), as NumPy's randint(0, len - ms) does, by (seed, track_key, clip_i) alone;
- * exactly `ms` long gives 0. */
+/* How many windows a track has: 1 or more. CLIP_ALL of a long one may have more than
+ * CLIP_WINDOWS_MAX; CLIP_WINDOWS has no more than there are starts. */
+uint64_t clip_count(const struct clip_params *params, uint64_t len_ms);
+
+/* Where window clip_i < clip_count begins in a preview of len_ms >= params->ms. CLIP_RANDOM draws
+ * from [0, len_ms - ms), as NumPy's randint(0, len - ms) does, by (seed, track_key, clip_i) alone;
+ * exactly `ms` long gives 0. CLIP_WINDOWS with one window is CLIP_RANDOM. */
 uint32_t clip_start_ms(const struct clip_params *params, uint64_t len_ms, uint64_t track_key,
                        uint32_t clip_i);
 
@@ -55,7 +68,7 @@ MUST_CHECK bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t m
 
 /* The three steps of a clip. False only for a verdict other than OK: *verdict says which, e the
  * sentence. First, where it begins, from the length alone: TOO_SHORT. track_key is hash64 of the
- * track id. */
+ * track id; clip_i < clip_count. */
 MUST_CHECK bool clip_choose(const struct clip_params *params, uint64_t n_frames, uint32_t rate_hz,
                             uint64_t track_key, uint32_t clip_i, uint32_t *start_ms,
                             enum clip_verdict *verdict, struct err *e);

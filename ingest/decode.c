@@ -40,7 +40,8 @@ struct source {
 
 void pcm_release(struct pcm *p)
 {
-    mem_free(p->samples);
+    if (!p->is_borrowed)
+        mem_free(p->samples);
     *p = (struct pcm){0};
 }
 
@@ -58,6 +59,7 @@ static void pcm_reserve(struct pcm *p, size_t n_samples, size_t max_samples)
 {
     assert(n_samples <= max_samples);
     if (n_samples > p->cap_samples) {
+        assert(!p->is_borrowed);
         size_t cap = size_min(size_max(n_samples, p->cap_samples * 2), max_samples);
         p->samples = mem_resize(p->samples, cap, sizeof *p->samples);
         p->cap_samples = cap;
@@ -300,6 +302,12 @@ void decoder_free(struct decoder *d)
         return;
     decoder_reset(d);
     mem_free(d);
+}
+
+void decoder_set_output(struct decoder *d, int16_t *samples, size_t cap_samples)
+{
+    pcm_release(&d->pcm);
+    d->pcm = (struct pcm){.samples = samples, .cap_samples = cap_samples, .is_borrowed = true};
 }
 
 uint64_t decoder_n_packets(const struct decoder *d)

@@ -26,6 +26,7 @@ struct pcm {
     size_t n_frames;      /* samples per channel */
     uint64_t first_frame; /* of the file; more than 0 in a window only */
     size_t cap_samples;
+    bool is_borrowed; /* samples are the caller's: neither resized nor freed */
     uint32_t rate_hz;
     uint32_t n_channels;
 };
@@ -72,6 +73,10 @@ struct decoder; /* one thread's; its memory is used again for the next file */
 struct decoder *decoder_new(void);
 void decoder_free(struct decoder *d);  /* NULL is fine */
 void decoder_reset(struct decoder *d); /* as new: gives all memory back */
+
+/* Borrows where samples go from now on, until reset: limits.max_pcm_bytes of every open must fit.
+ */
+void decoder_set_output(struct decoder *d, int16_t *samples, size_t cap_samples);
 
 /* Borrows file until the next open, reset or free. Results as decode_audio's. */
 MUST_CHECK bool decoder_open(struct decoder *d, struct span file,

@@ -5,8 +5,8 @@
 
 const char *decode_verdict_name(enum decode_verdict v)
 {
-    static const char *const names[DECODE_VERDICTS] = {"OK",      "NOT_AUDIO", "EMPTY",
-                                                       "CORRUPT", "TOO_LONG",  "NONFINITE"};
+    static const char *const names[DECODE_VERDICTS] = {"OK",       "NOT_AUDIO", "EMPTY",  "CORRUPT",
+                                                       "TOO_LONG", "NONFINITE", "CRASHED"};
     assert(v < DECODE_VERDICTS);
     return names[v];
 }

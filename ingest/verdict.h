@@ -14,6 +14,7 @@ enum decode_verdict {
     DECODE_CORRUPT,   /* more than 1 % of the packets failed, or time is missing */
     DECODE_TOO_LONG,  /* over a limit of bytes, time or memory */
     DECODE_NONFINITE, /* NaN or infinity among float samples */
+    DECODE_CRASHED,   /* the process that decoded it crashed, hung or took too much memory */
     DECODE_VERDICTS,
 };
 const char *decode_verdict_name(enum decode_verdict v); /* "NOT_AUDIO" */

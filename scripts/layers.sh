@@ -44,6 +44,7 @@ only() {
 only 'curl/' ingest/fetch.c
 only 'csv.h' ingest/csv.c
 only 'lib(av|sw)' ingest/media.c
+only 'seccomp' ingest/confine.c
 only 'soxr' features/resample.c
 only 'dnnl|<oneapi' train/dnn.c
 only 'zstd' store/record.c

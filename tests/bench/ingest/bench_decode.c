@@ -14,7 +14,7 @@
 enum { PREVIEWS = 6, ROUNDS = 5, FILE_MAX_BYTES = 4 << 20 };
 
 static const struct decode_limits limits = {FILE_MAX_BYTES, 60000, 64 << 20};
-static const struct clip_params params = {CLIP_RANDOM, 10000, 1};
+static const struct clip_params params = {.policy = CLIP_RANDOM, .ms = 10000, .seed = 1};
 
 /* Of this thread: other work on the machine must not count. */
 static double cpu_ms(void)

@@ -57,7 +57,7 @@ static void check_decoder(struct span file, const struct pcm *whole, enum decode
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct clip_params params = {CLIP_RANDOM, 100, 1};
+    static const struct clip_params params = {.policy = CLIP_RANDOM, .ms = 100, .seed = 1};
     struct pcm pcm = {0};
     struct clip clip = {0};
     enum decode_verdict decoded;

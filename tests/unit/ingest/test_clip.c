@@ -68,7 +68,7 @@ static void test_clip_frames(void)
 
 static void test_starts(void)
 {
-    struct clip_params p = {CLIP_RANDOM, 10000, 1};
+    struct clip_params p = {.policy = CLIP_RANDOM, .ms = 10000, .seed = 1};
     CHECK_U64(clip_start_ms(&p, 10000, 7, 0), 0);
     CHECK_U64(clip_start_ms(&p, 10001, 7, 0), 0); /* [0, 1) */
     p.policy = CLIP_START;
@@ -96,7 +96,7 @@ static void test_starts(void)
 
 static void test_starts_are_pure(void)
 {
-    struct clip_params p = {CLIP_RANDOM, 10000, 1};
+    struct clip_params p = {.policy = CLIP_RANDOM, .ms = 10000, .seed = 1};
     uint32_t first = clip_start_ms(&p, 30000, 7, 0);
     CHECK_U64(clip_start_ms(&p, 30000, 7, 0), first);
     CHECK(clip_start_ms(&p, 30000, 8, 0) != first);
@@ -115,7 +115,7 @@ static void test_cut(void)
     for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
         uint32_t rate = cases[k].rate_hz, n_channels = cases[k].n_channels;
         struct pcm pcm = make_pcm(rate, n_channels, (size_t)rate * 5);
-        struct clip_params p = {CLIP_RANDOM, 2000, 9};
+        struct clip_params p = {.policy = CLIP_RANDOM, .ms = 2000, .seed = 9};
         enum clip_verdict v;
         struct err e = {0};
         CHECK_OK(clip_cut(&pcm, &p, k + 1, 0, &clip, &v, &e), &e);
@@ -139,7 +139,7 @@ static void test_cut(void)
 static void test_exactly_ten_seconds(void)
 {
     struct pcm pcm = make_pcm(44100, 1, 441000);
-    struct clip_params p = {CLIP_RANDOM, 10000, 1};
+    struct clip_params p = {.policy = CLIP_RANDOM, .ms = 10000, .seed = 1};
     struct clip clip = {0};
     enum clip_verdict v;
     struct err e = {0};
@@ -155,7 +155,7 @@ static void test_exactly_ten_seconds(void)
 static void test_rounded_up(void)
 {
     struct pcm pcm = make_pcm(48000, 2, 479976);
-    struct clip_params p = {CLIP_RANDOM, 10000, 1};
+    struct clip_params p = {.policy = CLIP_RANDOM, .ms = 10000, .seed = 1};
     struct clip clip = {.samples = mem_alloc(480000, sizeof(float)), .cap_samples = 480000};
     enum clip_verdict v;
     struct err e = {0};
@@ -175,7 +175,7 @@ static void test_rounded_up(void)
 static void test_too_short(void)
 {
     struct pcm pcm = make_pcm(44100, 2, 440977);
-    struct clip_params p = {CLIP_RANDOM, 10000, 1};
+    struct clip_params p = {.policy = CLIP_RANDOM, .ms = 10000, .seed = 1};
     struct clip clip = {0};
     enum clip_verdict v;
     struct err e = {0};
@@ -193,7 +193,7 @@ static void test_too_short(void)
 static enum clip_verdict cut_level(int16_t left, int16_t right, struct err *e)
 {
     struct pcm pcm = make_pcm(8000, 2, 16000);
-    struct clip_params p = {CLIP_START, 1000, 1};
+    struct clip_params p = {.policy = CLIP_START, .ms = 1000, .seed = 1};
     struct clip clip = {0};
     enum clip_verdict v;
     for (size_t i = 0; i < 16000; i++) {
@@ -221,6 +221,73 @@ static void test_silent(void)
     CHECK_STR(clip_verdict_name(CLIP_SILENT), "SILENT");
 }
 
+/* Every whole window, side by side from the start; what is left over is none. */
+static void test_all(void)
+{
+    struct clip_params p = {.policy = CLIP_ALL, .ms = 10000, .seed = 1};
+    static const struct {
+        uint64_t len_ms, n;
+    } cases[] = {{10000, 1}, {19999, 1}, {20000, 2}, {30000, 3}, {30041, 3}, {600000, 60}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        CHECK_U64(clip_count(&p, cases[i].len_ms), cases[i].n);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_U64(clip_start_ms(&p, 30041, 7, i), i * 10000);
+}
+
+/* One start from each of n equal parts of all starts: in order, spread, and drawn. */
+static void test_windows(void)
+{
+    struct clip_params p = {.policy = CLIP_WINDOWS, .ms = 10000, .seed = 1, .n_windows = 4};
+    struct clip_params one = p, drawn = p;
+    one.n_windows = 1;
+    drawn.policy = CLIP_RANDOM;
+    CHECK_U64(clip_count(&p, 30000), 4);
+    for (uint64_t track = 1; track < 200; track++) {
+        for (uint32_t i = 0; i < 4; i++) {
+            uint32_t start = clip_start_ms(&p, 30000, track, i);
+            CHECK(start >= i * 5000);
+            CHECK(start < (i + 1) * 5000);
+            CHECK_U64(clip_start_ms(&p, 30000, track, i), start);
+        }
+        CHECK(clip_start_ms(&p, 30000, track, 1) != clip_start_ms(&p, 30000, track, 2));
+        CHECK_U64(clip_start_ms(&one, 30000, track, 0), clip_start_ms(&drawn, 30000, track, 0));
+    }
+    /* No more windows than there are starts: none twice. */
+    CHECK_U64(clip_count(&p, 10000), 1);
+    CHECK_U64(clip_start_ms(&p, 10000, 7, 0), 0);
+    CHECK_U64(clip_count(&p, 10001), 1);
+    CHECK_U64(clip_count(&p, 10003), 3);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_U64(clip_start_ms(&p, 10003, 7, i), i);
+}
+
+/* A shorter track is one window, silence behind it; a longer one is cut as ever. */
+static void test_pads(void)
+{
+    struct clip_params p = {.policy = CLIP_ALL, .ms = 1000, .seed = 1, .pads_short = true};
+    struct pcm pcm = make_pcm(8000, 1, 3000);
+    struct clip clip = {0};
+    enum clip_verdict v;
+    struct err e = {0};
+    uint32_t start_ms;
+    uint64_t from, to;
+    CHECK_U64(clip_count(&p, 375), 1);
+    CHECK_OK(clip_choose(&p, pcm.n_frames, 8000, 7, 0, &start_ms, &v, &e), &e);
+    CHECK_U64(start_ms, 0);
+    clip_frames(&p, start_ms, pcm.n_frames, 8000, &from, &to);
+    CHECK_U64(from, 0);
+    CHECK_U64(to, 3000);
+    CHECK_OK(clip_take(&pcm, &p, start_ms, &clip, &v, &e), &e);
+    CHECK_U64(clip.n_samples, 8000);
+    CHECK(clip.samples[2999] == (float)value_at(2999, 0) / 32768.0f);
+    for (size_t i = 3000; i < 8000; i++)
+        CHECK(clip.samples[i] == 0.0f);
+    CHECK(!clip_choose(&p, 0, 8000, 7, 0, &start_ms, &v, &e)); /* nothing is not short */
+    CHECK(v == CLIP_TOO_SHORT);
+    pcm_release(&pcm);
+    clip_release(&clip);
+}
+
 int main(void)
 {
     RUN(test_length);
@@ -233,5 +300,8 @@ int main(void)
     RUN(test_rounded_up);
     RUN(test_too_short);
     RUN(test_silent);
+    RUN(test_all);
+    RUN(test_windows);
+    RUN(test_pads);
     return test_done();
 }

@@ -267,7 +267,7 @@ static void test_damage(void)
 
 static void test_same_clips(void)
 {
-    static const struct clip_params params = {CLIP_RANDOM, 1000, 9};
+    static const struct clip_params params = {.policy = CLIP_RANDOM, .ms = 1000, .seed = 9};
     struct decoder *d = decoder_new();
     struct pcm whole = {0};
     struct clip want = {0}, got = {0};

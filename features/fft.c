@@ -7,8 +7,9 @@
  *
  * The arithmetic is FFTPACK's as pocketfft orders it: factors 4 first, a single 2 in front of them,
  * so that passes run 4, 4, ..., 4, 2 from the samples on. FFTPACK passes over the whole array for
- * each factor; here a block is finished before the next one is begun, so that all levels but the
- * last two run in the first-level cache (2048 points of eight frames are 128 KiB).
+ * each factor. 2048 points of eight frames are 128 KiB, so here the first two passes are made while
+ * the samples are loaded, a block is finished in the first-level cache before the next one is
+ * begun, and for power the last two passes are made together.
  */
 #include "features/fft.h"
 
@@ -122,12 +123,12 @@ bool fft_plan_init(struct fft_plan *p, size_t n, enum simd simd, struct err *e)
         p->bin_slot[bins[s]] = s;
 
     /* Sample i is in sub-block i mod radix of the last level, and so on down. */
-    p->leaf_slot = mem_alloc(n / 4, sizeof *p->leaf_slot);
-    for (size_t i = 0; i < n / 4; i++) {
+    p->first_slot = mem_alloc(n / 16, sizeof *p->first_slot);
+    for (size_t i = 0; i < n / 16; i++) {
         size_t rest = i, slot = 0;
-        for (size_t k = p->n_levels; k-- > 0; rest /= p->levels[k].radix)
+        for (size_t k = p->n_levels; k-- > 1; rest /= p->levels[k].radix)
             slot += rest % p->levels[k].radix * p->levels[k].n_slots;
-        p->leaf_slot[i] = (uint32_t)slot;
+        p->first_slot[i] = (uint32_t)slot;
     }
     return true;
 }
@@ -135,7 +136,7 @@ bool fft_plan_init(struct fft_plan *p, size_t n, enum simd simd, struct err *e)
 void fft_plan_release(struct fft_plan *p)
 {
     mem_free(p->twiddle_block);
-    mem_free(p->leaf_slot);
+    mem_free(p->first_slot);
     mem_free(p->slot_bin);
     mem_free(p->bin_slot);
     *p = (struct fft_plan){0};
@@ -143,87 +144,83 @@ void fft_plan_release(struct fft_plan *p)
 
 /* ---------------------------------------------------------------- combining blocks */
 
+LANE_BODY struct fft_two join2_ends(struct fft_two x)
+{
+    return (struct fft_two){{x.a.re + x.b.re, x.a.re - x.b.re}, {x.a.im, -x.b.im}};
+}
+
+LANE_BODY struct fft_two join2(struct fft_two x, const double *w)
+{
+    struct fft_cpx a = x.a, b = fft_turn(x.b, w);
+    return (struct fft_two){{a.re + b.re, b.im + a.im}, {a.re - b.re, b.im - a.im}};
+}
+
+LANE_BODY struct fft_cpx slot_get(const struct lane_cpx *slot, size_t l)
+{
+    return (struct fft_cpx){slot->re[l], slot->im[l]};
+}
+
+/* Slots of one place in four blocks. */
+LANE_BODY struct fft_four four_get(const struct lane_cpx *x, size_t n_slots, size_t l)
+{
+    return (struct fft_four){slot_get(x, l), slot_get(x + n_slots, l), slot_get(x + 2 * n_slots, l),
+                             slot_get(x + 3 * n_slots, l)};
+}
+
+LANE_BODY void four_put(struct lane_cpx *x, size_t n_slots, size_t l, struct fft_four y)
+{
+    fft_slot_put(x, l, y.a);
+    fft_slot_put(x + n_slots, l, y.b);
+    fft_slot_put(x + 2 * n_slots, l, y.c);
+    fft_slot_put(x + 3 * n_slots, l, y.d);
+}
+
 LANE_BODY void combine4_body(struct lane_cpx *x, size_t n_slots, const double *w)
 {
-    const double sqrt_half = 0.70710678118654752440;
-    struct lane_cpx *a = x, *b = a + n_slots, *c = b + n_slots, *d = c + n_slots;
     LANE_LOOP
-    for (size_t l = 0; l < LANES; l++) {
-        double odd = d->re[l] + b->re[l], even = a->re[l] + c->re[l];
-        double m_im = d->re[l] - b->re[l], m_re = a->re[l] - c->re[l];
-        double t_im = -sqrt_half * (b->im[l] + d->im[l]), t_re = sqrt_half * (b->im[l] - d->im[l]);
-        double a_im = a->im[l], c_im = c->im[l];
-        a->re[l] = even + odd;
-        a->im[l] = even - odd;
-        b->re[l] = a_im + t_re;
-        b->im[l] = t_im - c_im;
-        c->re[l] = m_re;
-        c->im[l] = m_im;
-        d->re[l] = a_im - t_re;
-        d->im[l] = t_im + c_im;
-    }
+    for (size_t l = 0; l < LANES; l++)
+        four_put(x, n_slots, l, fft_join4_ends(four_get(x, n_slots, l)));
     for (size_t s = 1; s < n_slots; s++, w += 6) {
-        a++, b++, c++, d++;
         LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            double b_re = w[0] * b->re[l] + w[1] * b->im[l];
-            double b_im = w[0] * b->im[l] - w[1] * b->re[l];
-            double c_re = w[2] * c->re[l] + w[3] * c->im[l];
-            double c_im = w[2] * c->im[l] - w[3] * c->re[l];
-            double d_re = w[4] * d->re[l] + w[5] * d->im[l];
-            double d_im = w[4] * d->im[l] - w[5] * d->re[l];
-            double odd_re = d_re + b_re, turn_im = d_re - b_re;
-            double odd_im = b_im + d_im, turn_re = b_im - d_im;
-            double even_re = a->re[l] + c_re, dif_re = a->re[l] - c_re;
-            double even_im = a->im[l] + c_im, dif_im = a->im[l] - c_im;
-            a->re[l] = even_re + odd_re;
-            a->im[l] = odd_im + even_im;
-            b->re[l] = dif_re - turn_re;
-            b->im[l] = turn_im - dif_im;
-            c->re[l] = dif_re + turn_re;
-            c->im[l] = turn_im + dif_im;
-            d->re[l] = even_re - odd_re;
-            d->im[l] = odd_im - even_im;
-        }
+        for (size_t l = 0; l < LANES; l++)
+            four_put(x + s, n_slots, l, fft_join4(four_get(x + s, n_slots, l), w));
     }
 }
 LANE_VERSIONS(combine4, (struct lane_cpx * x, size_t n_slots, const double *w), (x, n_slots, w))
 
+LANE_BODY struct fft_two two_get(const struct lane_cpx *x, size_t n_slots, size_t l)
+{
+    return (struct fft_two){slot_get(x, l), slot_get(x + n_slots, l)};
+}
+
+LANE_BODY void two_put(struct lane_cpx *x, size_t n_slots, size_t l, struct fft_two y)
+{
+    fft_slot_put(x, l, y.a);
+    fft_slot_put(x + n_slots, l, y.b);
+}
+
 LANE_BODY void combine2_body(struct lane_cpx *x, size_t n_slots, const double *w)
 {
-    struct lane_cpx *a = x, *b = a + n_slots;
     LANE_LOOP
-    for (size_t l = 0; l < LANES; l++) {
-        double sum = a->re[l] + b->re[l], difference = a->re[l] - b->re[l];
-        double a_im = a->im[l], b_im = b->im[l];
-        a->re[l] = sum;
-        a->im[l] = difference;
-        b->re[l] = a_im;
-        b->im[l] = -b_im;
-    }
+    for (size_t l = 0; l < LANES; l++)
+        two_put(x, n_slots, l, join2_ends(two_get(x, n_slots, l)));
     for (size_t s = 1; s < n_slots; s++, w += 2) {
-        a++, b++;
         LANE_LOOP
-        for (size_t l = 0; l < LANES; l++) {
-            double b_re = w[0] * b->re[l] + w[1] * b->im[l];
-            double b_im = w[0] * b->im[l] - w[1] * b->re[l];
-            double a_re = a->re[l], a_im = a->im[l];
-            a->re[l] = a_re + b_re;
-            a->im[l] = b_im + a_im;
-            b->re[l] = a_re - b_re;
-            b->im[l] = b_im - a_im;
-        }
+        for (size_t l = 0; l < LANES; l++)
+            two_put(x + s, n_slots, l, join2(two_get(x + s, n_slots, l), w));
     }
 }
 LANE_VERSIONS(combine2, (struct lane_cpx * x, size_t n_slots, const double *w), (x, n_slots, w))
 
-/* Makes the blocks that level k combines, then combines them. Depth is at most n_levels. */
+/* Makes the blocks that level k combines, then combines them; level 0 is fft_first's. Depth is at
+ * most n_levels. */
 static void transform(const struct fft_plan *p, struct lane_cpx *x, size_t k)
 {
+    if (k == 0)
+        return;
     const struct fft_level *level = &p->levels[k];
-    if (k > 0)
-        for (size_t i = 0; i < level->radix; i++)
-            transform(p, x + i * level->n_slots, k - 1);
+    for (size_t i = 0; i < level->radix; i++)
+        transform(p, x + i * level->n_slots, k - 1);
     if (level->radix == 4)
         LANE_CALL(p->simd, combine4, (x, level->n_slots, level->twiddles));
     else
@@ -233,6 +230,96 @@ static void transform(const struct fft_plan *p, struct lane_cpx *x, size_t k)
 void fft_forward(const struct fft_plan *p, struct lane_cpx *work)
 {
     transform(p, work, p->n_levels - 1);
+}
+
+/* ---------------------------------------------------------------- power */
+
+/* Through the last two levels, 4 and 2, at the places s of all eight blocks of m slots. */
+LANE_BODY void last_join(const struct lane_cpx *x, size_t m, const double *w4, const double *w2,
+                         struct lane_cpx y[8])
+{
+    LANE_LOOP
+    for (size_t l = 0; l < LANES; l++) {
+        struct fft_four low = fft_join4(four_get(x, m, l), w4);
+        struct fft_four high = fft_join4(four_get(x + 4 * m, m, l), w4);
+        two_put(y, 4, l, join2((struct fft_two){low.a, high.a}, w2));
+        two_put(y + 1, 4, l, join2((struct fft_two){low.b, high.b}, w2 + 2 * m));
+        two_put(y + 2, 4, l, join2((struct fft_two){low.c, high.c}, w2 + 4 * m));
+        two_put(y + 3, 4, l, join2((struct fft_two){low.d, high.d}, w2 + 6 * m));
+    }
+}
+
+/* The same at the ends. y[0] holds bins 0 and n / 2. */
+LANE_BODY void last_join_ends(const struct lane_cpx *x, size_t m, const double *w2,
+                              struct lane_cpx y[8])
+{
+    LANE_LOOP
+    for (size_t l = 0; l < LANES; l++) {
+        struct fft_four low = fft_join4_ends(four_get(x, m, l));
+        struct fft_four high = fft_join4_ends(four_get(x + 4 * m, m, l));
+        two_put(y, 4, l, join2_ends((struct fft_two){low.a, high.a}));
+        two_put(y + 1, 4, l, join2((struct fft_two){low.b, high.b}, w2 + 2 * (m - 1)));
+        two_put(y + 2, 4, l, join2((struct fft_two){low.c, high.c}, w2 + 2 * (2 * m - 1)));
+        two_put(y + 3, 4, l, join2((struct fft_two){low.d, high.d}, w2 + 2 * (3 * m - 1)));
+    }
+}
+
+LANE_BODY void power_put(struct lane_f32 *out, const double re[LANES], const double im[LANES])
+{
+    LANE_LOOP
+    for (size_t l = 0; l < LANES; l++)
+        out->at[l] = fft_power_of(re[l], im[l]);
+}
+
+LANE_BODY void last_power_body(const struct fft_plan *p, const struct lane_cpx *x,
+                               struct lane_f32 *power)
+{
+    static const double zeros[LANES] = {0};
+    const struct fft_level *fours = &p->levels[p->n_levels - 2], *twos = fours + 1;
+    size_t m = fours->n_slots;
+    struct lane_cpx y[8];
+    for (size_t s = 0; s < m; s++) {
+        if (s == 0)
+            last_join_ends(x, m, twos->twiddles, y);
+        else
+            last_join(x + s, m, fours->twiddles + 6 * (s - 1), twos->twiddles + 2 * (s - 1), y);
+        for (size_t i = s == 0; i < 8; i++)
+            power_put(&power[p->slot_bin[s + i * m]], y[i].re, y[i].im);
+        if (s == 0) {
+            power_put(&power[0], y[0].re, zeros);
+            power_put(&power[p->n / 2], y[0].im, zeros);
+        }
+    }
+}
+LANE_VERSIONS(last_power,
+              (const struct fft_plan *p, const struct lane_cpx *x, struct lane_f32 *power),
+              (p, x, power))
+
+LANE_BODY void all_power_body(const struct fft_plan *p, const struct lane_cpx *x,
+                              struct lane_f32 *power)
+{
+    static const double zeros[LANES] = {0};
+    power_put(&power[0], x[0].re, zeros);
+    power_put(&power[p->n / 2], x[0].im, zeros);
+    for (size_t s = 1; s < p->n / 2; s++) /* in order of the larger array */
+        power_put(&power[p->slot_bin[s]], x[s].re, x[s].im);
+}
+LANE_VERSIONS(all_power,
+              (const struct fft_plan *p, const struct lane_cpx *x, struct lane_f32 *power),
+              (p, x, power))
+
+void fft_power(const struct fft_plan *p, struct lane_cpx *work, struct lane_f32 *power)
+{
+    size_t k = p->n_levels - 1;
+    if (k < 2 || p->levels[k].radix != 2) {
+        fft_forward(p, work);
+        LANE_CALL(p->simd, all_power, (p, work, power));
+        return;
+    }
+    size_t n_slots = p->levels[k - 1].n_slots;
+    for (size_t i = 0; i < 8; i++)
+        transform(p, work + i * n_slots, k - 2);
+    LANE_CALL(p->simd, last_power, (p, work, power));
 }
 
 /* ---------------------------------------------------------------- inverse */
@@ -245,16 +332,24 @@ void fft_forward(const struct fft_plan *p, struct lane_cpx *work)
 LANE_BODY void hartley_body(const struct fft_plan *p, const struct lane_cpx *bins,
                             struct lane_cpx *work)
 {
-    size_t q = p->n / 4;
-    for (size_t i = 0; i < q; i++) {
-        struct lane_cpx *slots = work + p->leaf_slot[i];
-        const struct lane_cpx *b0 = &bins[i], *b1 = &bins[i + q];
-        const struct lane_cpx *b2 = &bins[2 * q - i], *b3 = &bins[q - i];
+    size_t step = p->n / 16;
+    const double *w = p->levels[0].twiddles;
+    for (size_t i = 0; i < step; i++) {
+        struct lane_cpx *slots = work + p->first_slot[i];
         double keep_im = i == 0 ? 0 : 1; /* bins 0 and n / 2 are real */
         LANE_LOOP
-        for (size_t l = 0; l < LANES; l++)
-            fft_leaf(slots, l, b0->re[l] - keep_im * b0->im[l], b1->re[l] - b1->im[l],
-                     b2->re[l] + keep_im * b2->im[l], b3->re[l] + b3->im[l]);
+        for (size_t l = 0; l < LANES; l++) {
+            struct fft_two leaf[4];
+#pragma GCC unroll 4
+            for (size_t c = 0; c < 4; c++) {
+                const struct lane_cpx *b0 = &bins[i + c * step], *b1 = b0 + 4 * step;
+                const struct lane_cpx *b2 = &bins[(8 - c) * step - i], *b3 = b2 - 4 * step;
+                double keep = c == 0 ? keep_im : 1;
+                leaf[c] = fft_leaf(b0->re[l] - keep * b0->im[l], b1->re[l] - b1->im[l],
+                                   b2->re[l] + keep * b2->im[l], b3->re[l] + b3->im[l]);
+            }
+            fft_first(slots, l, leaf[0], leaf[1], leaf[2], leaf[3], w);
+        }
     }
 }
 LANE_VERSIONS(hartley,

@@ -26,10 +26,9 @@ struct fft_plan {
         double *twiddles; /* [n_slots - 1][radix - 1] pairs cos, -sin, in slot order */
     } levels[FFT_LEVELS_MAX];
     double *twiddle_block;
-    uint32_t
-        *leaf_slot; /* [n / 4]: samples i, i + n/4, i + n/2, i + 3n/4 go to this slot and next */
-    uint32_t *slot_bin; /* [n / 2]: the bin that comes out in a slot behind slot 0 */
-    uint32_t *bin_slot; /* [n / 2]: where bin k > 0 comes out; slot 0 holds bins 0 and n / 2 */
+    uint32_t *first_slot; /* [n / 16]: samples i + j n / 16, j < 16, go here and to the next 7 */
+    uint32_t *slot_bin;   /* [n / 2]: the bin that comes out in a slot behind slot 0 */
+    uint32_t *bin_slot;   /* [n / 2]: where bin k > 0 comes out; slot 0 holds bins 0 and n / 2 */
     enum simd simd;
 };
 
@@ -37,21 +36,112 @@ struct fft_plan {
 MUST_CHECK bool fft_plan_init(struct fft_plan *p, size_t n, enum simd simd, struct err *e);
 void fft_plan_release(struct fft_plan *p);
 
-/* The first pass, of four samples a quarter of the frame apart, into two slots of one lane. The
- * caller runs it for all i < n / 4 while it has the samples in hand, then calls fft_forward. */
-LANE_BODY void fft_leaf(struct lane_cpx slots[2], size_t l, double s0, double s1, double s2,
-                        double s3)
+/* ---------------------------------------------------------------- the first two passes
+ *
+ * A caller runs them while it has the samples in hand, for i < n / 16: the 16 samples i + j n / 16
+ * of a lane make four leaves, leaf c of j = c, c + 4, c + 8, c + 12, and these eight slots.
+ */
+
+struct fft_cpx {
+    double re, im;
+};
+struct fft_two {
+    struct fft_cpx a, b;
+};
+struct fft_four {
+    struct fft_cpx a, b, c, d;
+};
+
+/* Ends are slots 0, which hold two real bins; a first bin is in .re, the middle one in .im. */
+LANE_BODY struct fft_four fft_join4_ends(struct fft_four x)
 {
-    double odd = s3 + s1, even = s0 + s2;
-    slots[0].re[l] = even + odd; /* bin 0 */
-    slots[0].im[l] = even - odd; /* bin 2 */
-    slots[1].re[l] = s0 - s2;    /* bin 1 */
-    slots[1].im[l] = s3 - s1;
+    const double sqrt_half = 0.70710678118654752440;
+    double odd = x.d.re + x.b.re, even = x.a.re + x.c.re;
+    double m_im = x.d.re - x.b.re, m_re = x.a.re - x.c.re;
+    double t_im = -sqrt_half * (x.b.im + x.d.im), t_re = sqrt_half * (x.b.im - x.d.im);
+    return (struct fft_four){{even + odd, even - odd},
+                             {x.a.im + t_re, t_im - x.c.im},
+                             {m_re, m_im},
+                             {x.a.im - t_re, t_im + x.c.im}};
 }
 
-/* work: n / 2 slots with all leaves in place. Forward, e^{-i...}, not scaled. Afterwards bin k, 0 <
- * k < n / 2, is in work[bin_slot[k]], bin 0 in work[0].re and bin n / 2 in work[0].im. */
+LANE_BODY struct fft_cpx fft_turn(struct fft_cpx x, const double *w)
+{
+    return (struct fft_cpx){w[0] * x.re + w[1] * x.im, w[0] * x.im - w[1] * x.re};
+}
+
+LANE_BODY struct fft_four fft_join4(struct fft_four x, const double *w)
+{
+    struct fft_cpx a = x.a, b = fft_turn(x.b, w), c = fft_turn(x.c, w + 2),
+                   d = fft_turn(x.d, w + 4);
+    double odd_re = d.re + b.re, turn_im = d.re - b.re;
+    double odd_im = b.im + d.im, turn_re = b.im - d.im;
+    double even_re = a.re + c.re, dif_re = a.re - c.re;
+    double even_im = a.im + c.im, dif_im = a.im - c.im;
+    return (struct fft_four){{even_re + odd_re, odd_im + even_im},
+                             {dif_re - turn_re, turn_im - dif_im},
+                             {dif_re + turn_re, turn_im + dif_im},
+                             {even_re - odd_re, odd_im - even_im}};
+}
+
+/* Slot 0 holds bins 0 and 2, slot 1 bin 1. */
+LANE_BODY struct fft_two fft_leaf(double s0, double s1, double s2, double s3)
+{
+    double odd = s3 + s1, even = s0 + s2;
+    return (struct fft_two){{even + odd, even - odd}, {s0 - s2, s3 - s1}};
+}
+
+LANE_BODY void fft_slot_put(struct lane_cpx *slot, size_t l, struct fft_cpx x)
+{
+    slot->re[l] = x.re;
+    slot->im[l] = x.im;
+}
+
+/* slots: work + first_slot[i]. Slots 0, 2, 4 and 6. */
+LANE_BODY void fft_first_ends(struct lane_cpx slots[8], size_t l, struct fft_two a,
+                              struct fft_two b, struct fft_two c, struct fft_two d)
+{
+    struct fft_four y = fft_join4_ends((struct fft_four){a.a, b.a, c.a, d.a});
+    fft_slot_put(slots, l, y.a);
+    fft_slot_put(slots + 2, l, y.b);
+    fft_slot_put(slots + 4, l, y.c);
+    fft_slot_put(slots + 6, l, y.d);
+}
+
+/* Slots 1, 3, 5 and 7. w: the plan's levels[0].twiddles. */
+LANE_BODY void fft_first_rest(struct lane_cpx slots[8], size_t l, struct fft_two a,
+                              struct fft_two b, struct fft_two c, struct fft_two d, const double *w)
+{
+    struct fft_four y = fft_join4((struct fft_four){a.b, b.b, c.b, d.b}, w);
+    fft_slot_put(slots + 1, l, y.a);
+    fft_slot_put(slots + 3, l, y.b);
+    fft_slot_put(slots + 5, l, y.c);
+    fft_slot_put(slots + 7, l, y.d);
+}
+
+/* Both. */
+LANE_BODY void fft_first(struct lane_cpx slots[8], size_t l, struct fft_two a, struct fft_two b,
+                         struct fft_two c, struct fft_two d, const double *w)
+{
+    fft_first_ends(slots, l, a, b, c, d);
+    fft_first_rest(slots, l, a, b, c, d, w);
+}
+
+/* work: n / 2 slots behind the first two passes. Forward, e^{-i...}, not scaled. Afterwards bin k,
+ * 0 < k < n / 2, is in work[bin_slot[k]], bin 0 in work[0].re and bin n / 2 in work[0].im. */
 void fft_forward(const struct fft_plan *p, struct lane_cpx *work);
+
+/* librosa rounds the bin to complex64, takes its magnitude and squares that, in float; this rounds
+ * as often. */
+LANE_BODY float fft_power_of(double re, double im)
+{
+    float r = (float)re, i = (float)im;
+    return r * r + i * i;
+}
+
+/* The power of n / 2 + 1 bins, in order, of the same transform. What is left in work is undefined.
+ */
+void fft_power(const struct fft_plan *p, struct lane_cpx *work, struct lane_f32 *power);
 
 /* The inverse transform, scaled by 1 / n, by way of the forward one. bins: n / 2 + 1; the imaginary
  * parts of the first and last are ignored. work: n / 2 slots of scratch. frames[i] holds sample i.

@@ -122,31 +122,23 @@ static const float *span_of(struct stft *s, const float *samples, size_t n_sampl
     return s->span;
 }
 
-/* Vectors for the transposition alone; every x86-64 and arm64 has the first. */
+/* For the transposition alone; every x86-64 and arm64 has it. */
 typedef float float4 __attribute__((vector_size(16)));
-typedef float float8 __attribute__((vector_size(32)));
 
 LANE_BODY void load4(float4 *out, const float *in)
 {
     memcpy(out, in, sizeof *out);
 }
 
-LANE_BODY void load8(float8 *out, const float *low, const float *high)
-{
-    float4 a, b;
-    load4(&a, low);
-    load4(&b, high);
-    *out = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
-}
-
-/* out[j * LANES + l] = in[l * stride + j], 4 by 4. Written out: gcc keeps an array in memory. */
-LANE_BODY void transpose4(const float *in, size_t stride, float *out)
+/* out[j * stride + l] = in_l[j], 4 by 4. Written out: gcc keeps an array in memory. */
+LANE_BODY void transpose4(const float *in_0, const float *in_1, const float *in_2,
+                          const float *in_3, float *out, size_t stride)
 {
     float4 r0, r1, r2, r3;
-    load4(&r0, in);
-    load4(&r1, in + stride);
-    load4(&r2, in + 2 * stride);
-    load4(&r3, in + 3 * stride);
+    load4(&r0, in_0);
+    load4(&r1, in_1);
+    load4(&r2, in_2);
+    load4(&r3, in_3);
     float4 a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
     float4 b = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
     float4 c = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
@@ -156,116 +148,131 @@ LANE_BODY void transpose4(const float *in, size_t stride, float *out)
     r2 = __builtin_shufflevector(b, d, 0, 1, 4, 5);
     r3 = __builtin_shufflevector(b, d, 2, 3, 6, 7);
     memcpy(out, &r0, sizeof r0);
-    memcpy(out + LANES, &r1, sizeof r1);
-    memcpy(out + 2 * LANES, &r2, sizeof r2);
-    memcpy(out + 3 * LANES, &r3, sizeof r3);
+    memcpy(out + stride, &r1, sizeof r1);
+    memcpy(out + 2 * stride, &r2, sizeof r2);
+    memcpy(out + 3 * stride, &r3, sizeof r3);
 }
 
-/* The same for rows l and l + 4 at once. */
-LANE_BODY void transpose8(const float *in, size_t stride, float *out)
-{
-    float8 r0, r1, r2, r3;
-    load8(&r0, in, in + 4 * stride);
-    load8(&r1, in + stride, in + 5 * stride);
-    load8(&r2, in + 2 * stride, in + 6 * stride);
-    load8(&r3, in + 3 * stride, in + 7 * stride);
-    float8 a = __builtin_shufflevector(r0, r1, 0, 8, 1, 9, 4, 12, 5, 13);
-    float8 b = __builtin_shufflevector(r0, r1, 2, 10, 3, 11, 6, 14, 7, 15);
-    float8 c = __builtin_shufflevector(r2, r3, 0, 8, 1, 9, 4, 12, 5, 13);
-    float8 d = __builtin_shufflevector(r2, r3, 2, 10, 3, 11, 6, 14, 7, 15);
-    r0 = __builtin_shufflevector(a, c, 0, 1, 8, 9, 4, 5, 12, 13);
-    r1 = __builtin_shufflevector(a, c, 2, 3, 10, 11, 6, 7, 14, 15);
-    r2 = __builtin_shufflevector(b, d, 0, 1, 8, 9, 4, 5, 12, 13);
-    r3 = __builtin_shufflevector(b, d, 2, 3, 10, 11, 6, 7, 14, 15);
-    memcpy(out, &r0, sizeof r0);
-    memcpy(out + LANES, &r1, sizeof r1);
-    memcpy(out + 2 * LANES, &r2, sizeof r2);
-    memcpy(out + 3 * LANES, &r3, sizeof r3);
-}
+enum { CHUNK = 8, PARTS = 16 };
 
-enum { CHUNK = 16 };
-
-/* columns[i][l] = sample from + i of frame l, i < n. */
-LANE_BODY void columns_load(const float *span, size_t hop, size_t from, size_t n, bool is_wide,
-                            float columns[][LANES])
+/* columns[i][l] = sample i of frame l, i < n. */
+LANE_BODY void columns_load(const float *span, size_t hop, size_t n, float columns[][LANES])
 {
-    for (size_t i = 0; i < n; i += 4) {
-        const float *in = span + from + i;
-        if (is_wide) {
-            transpose8(in, hop, columns[i]);
-        } else {
-            transpose4(in, hop, columns[i]);
-            transpose4(in + 4 * hop, hop, columns[i] + 4);
-        }
-    }
-}
-
-/* Windows the samples and runs the first pass of the transform, on samples a quarter of the frame
- * apart. The transposed samples rest in `columns` for a while because a load must not closely
- * follow narrower stores to the same place. */
-LANE_BODY void load_body(const struct stft_plan *p, const float *span, struct lane_cpx *work,
-                         bool is_wide)
-{
-    static_assert(FFT_N_MIN / 4 % 4 == 0 && CHUNK % 4 == 0, "whole transpositions");
-    _Alignas(64) float columns[4][CHUNK][LANES];
-    size_t q = p->n_fft / 4, n = size_min(CHUNK, q);
-    for (size_t from = 0; from < q; from += n) {
-        for (size_t part = 0; part < 4; part++)
-            columns_load(span, p->hop, part * q + from, n, is_wide, columns[part]);
-        for (size_t i = 0; i < n; i++) {
-            const double *w = p->window + from + i;
-            double w0 = w[0], w1 = w[q], w2 = w[2 * q], w3 = w[3 * q];
-            struct lane_cpx *slots = work + p->fft.leaf_slot[from + i];
-            LANE_LOOP
+    if (n % 4 != 0) { /* frames of 16 or 32 samples */
+        for (size_t i = 0; i < n; i++)
             for (size_t l = 0; l < LANES; l++)
-                fft_leaf(slots, l, columns[0][i][l] * w0, columns[1][i][l] * w1,
-                         columns[2][i][l] * w2, columns[3][i][l] * w3);
-        }
+                columns[i][l] = span[l * hop + i];
+        return;
     }
+    for (size_t i = 0; i < n; i += 4)
+        for (size_t l = 0; l < LANES; l += 4) {
+            const float *in = span + i + l * hop;
+            transpose4(in, in + hop, in + 2 * hop, in + 3 * hop, columns[i] + l, LANES);
+        }
 }
 
-/* By hand, because the copies are not all alike: 32-byte shuffles are slow without AVX2. */
-static void load_plain(const struct stft_plan *p, const float *span, struct lane_cpx *work)
-{
-    load_body(p, span, work, false);
-}
-LANE_TARGET_AVX2 static void load_avx2(const struct stft_plan *p, const float *span,
-                                       struct lane_cpx *work)
-{
-    load_body(p, span, work, true);
-}
-LANE_TARGET_AVX512 static void load_avx512(const struct stft_plan *p, const float *span,
-                                           struct lane_cpx *work)
-{
-    load_body(p, span, work, true);
-}
-
-/* librosa rounds the bin to complex64, takes its magnitude and squares that, in float; this rounds
- * as often. */
-LANE_BODY float power_of(double re, double im)
-{
-    float r = (float)re, i = (float)im;
-    return r * r + i * i;
-}
-
-LANE_BODY void unpack_power_body(const struct stft_plan *p, const struct lane_cpx *work,
-                                 struct lane_f32 *power)
+LANE_BODY void first_passes(const struct lane_f64 x[PARTS], struct lane_cpx *slots,
+                            const double *twiddles)
 {
     LANE_LOOP
     for (size_t l = 0; l < LANES; l++) {
-        power[0].at[l] = power_of(work[0].re[l], 0);
-        power[p->n_bins - 1].at[l] = power_of(work[0].im[l], 0);
-    }
-    for (size_t s = 1; s + 1 < p->n_bins; s++) { /* in order of the larger array */
-        struct lane_f32 *out = &power[p->fft.slot_bin[s]];
-        LANE_LOOP
-        for (size_t l = 0; l < LANES; l++)
-            out->at[l] = power_of(work[s].re[l], work[s].im[l]);
+        struct fft_two a = fft_leaf(x[0].at[l], x[4].at[l], x[8].at[l], x[12].at[l]);
+        struct fft_two b = fft_leaf(x[1].at[l], x[5].at[l], x[9].at[l], x[13].at[l]);
+        struct fft_two c = fft_leaf(x[2].at[l], x[6].at[l], x[10].at[l], x[14].at[l]);
+        struct fft_two d = fft_leaf(x[3].at[l], x[7].at[l], x[11].at[l], x[15].at[l]);
+        fft_first(slots, l, a, b, c, d, twiddles);
     }
 }
-LANE_VERSIONS(unpack_power,
-              (const struct stft_plan *p, const struct lane_cpx *work, struct lane_f32 *power),
-              (p, work, power))
+
+/* Windows the samples and runs the first two passes of the transform, on samples a sixteenth of the
+ * frame apart. The transposed samples rest in `columns` for a while because a load must not closely
+ * follow narrower stores to the same place. */
+LANE_BODY void load_any_body(const struct stft_plan *p, const float *span, struct lane_cpx *work)
+{
+    _Alignas(64) float columns[PARTS][CHUNK][LANES];
+    struct lane_f64 x[CHUNK][PARTS];
+    const double *twiddles = p->fft.levels[0].twiddles;
+    size_t step = p->n_fft / PARTS, n = size_min(CHUNK, step);
+    for (size_t from = 0; from < step; from += n) {
+        for (size_t part = 0; part < PARTS; part++)
+            columns_load(span + part * step + from, p->hop, n, columns[part]);
+        for (size_t i = 0; i < n; i++)
+            for (size_t part = 0; part < PARTS; part++) {
+                double w = p->window[part * step + from + i];
+                LANE_LOOP
+                for (size_t l = 0; l < LANES; l++)
+                    x[i][part].at[l] = columns[part][i][l] * w;
+            }
+        for (size_t i = 0; i < n; i++)
+            first_passes(x[i], work + p->fft.first_slot[from + i], twiddles);
+    }
+}
+
+LANE_VERSIONS(load_any, (const struct stft_plan *p, const float *span, struct lane_cpx *work),
+              (p, span, work))
+
+/*
+ * The same where frames begin a quarter apart, as librosa's do: sample i of a frame is sample
+ * i + n / 4 of the one before, so that of 16 * 8 samples 44 are different. They are transposed and
+ * widened once, as four rows of 11, and lane l of a column begins at l in its row.
+ */
+enum { QUARTERS = 4, ROW_READ = LANES + QUARTERS - 1, ROW = 12 };
+
+LANE_BODY void rows_load(const float *in, size_t step, double rows[][QUARTERS][ROW])
+{
+    _Alignas(64) float narrow[4][QUARTERS][ROW];
+    for (size_t c = 0; c < QUARTERS; c++)
+        for (size_t u = 0; u < ROW; u += 4) {
+            size_t last = u + 3 < ROW_READ ? 3 : 2; /* twelve are not there */
+            const float *at = in + (c + QUARTERS * u) * step;
+            transpose4(at, at + 4 * step, at + 8 * step, at + QUARTERS * last * step,
+                       &narrow[0][c][u], QUARTERS * ROW);
+        }
+    const float *from = narrow[0][0];
+    double *to = rows[0][0];
+    LANE_LOOP
+    for (size_t i = 0; i < 4 * QUARTERS * ROW; i++)
+        to[i] = (double)from[i];
+}
+
+LANE_BODY void load_quarters_body(const struct stft_plan *p, const float *span,
+                                  struct lane_cpx *work)
+{
+    double rows[CHUNK][QUARTERS][ROW];
+    const double *twiddles = p->fft.levels[0].twiddles;
+    size_t step = p->n_fft / PARTS;
+    for (size_t from = 0; from < step; from += CHUNK) {
+        for (size_t i = 0; i < CHUNK; i += 4)
+            rows_load(span + from + i, step, rows + i);
+        for (size_t i = 0; i < CHUNK; i++) {
+            const double *w = p->window + from + i;
+            const double *r0 = rows[i][0], *r1 = rows[i][1], *r2 = rows[i][2], *r3 = rows[i][3];
+            struct lane_cpx *slots = work + p->fft.first_slot[from + i];
+            LANE_LOOP
+            for (size_t l = 0; l < LANES; l++) {
+                struct fft_two a = fft_leaf(r0[l] * w[0], r0[l + 1] * w[4 * step],
+                                            r0[l + 2] * w[8 * step], r0[l + 3] * w[12 * step]);
+                struct fft_two b = fft_leaf(r1[l] * w[step], r1[l + 1] * w[5 * step],
+                                            r1[l + 2] * w[9 * step], r1[l + 3] * w[13 * step]);
+                struct fft_two c = fft_leaf(r2[l] * w[2 * step], r2[l + 1] * w[6 * step],
+                                            r2[l + 2] * w[10 * step], r2[l + 3] * w[14 * step]);
+                struct fft_two d = fft_leaf(r3[l] * w[3 * step], r3[l + 1] * w[7 * step],
+                                            r3[l + 2] * w[11 * step], r3[l + 3] * w[15 * step]);
+                fft_first(slots, l, a, b, c, d, twiddles);
+            }
+        }
+    }
+}
+LANE_VERSIONS(load_quarters, (const struct stft_plan *p, const float *span, struct lane_cpx *work),
+              (p, span, work))
+
+static void load(const struct stft_plan *p, const float *span, struct lane_cpx *work)
+{
+    if (p->hop == p->n_fft / QUARTERS && p->n_fft / PARTS >= CHUNK)
+        LANE_CALL(p->simd, load_quarters, (p, span, work));
+    else
+        LANE_CALL(p->simd, load_any, (p, span, work));
+}
 
 /* ---------------------------------------------------------------- other forms */
 
@@ -284,7 +291,7 @@ static void kaldi_frame(double *x, size_t n)
 }
 
 /* Frames one after the other into their lanes, windowed, as dft_forward wants them. */
-static void load_any(struct stft *s, const float *span)
+static void load_frames(struct stft *s, const float *span)
 {
     const struct stft_plan *p = s->plan;
     double *frame = (double *)s->bins; /* not in use yet, and longer */
@@ -306,7 +313,7 @@ LANE_BODY void power_any_body(const struct stft_plan *p, const struct lane_cpx *
     for (size_t k = 0; k < p->n_bins; k++) {
         LANE_LOOP
         for (size_t l = 0; l < LANES; l++)
-            power[k].at[l] = power_of(bins[k].re[l], bins[k].im[l]);
+            power[k].at[l] = fft_power_of(bins[k].re[l], bins[k].im[l]);
     }
 }
 LANE_VERSIONS(power_any,
@@ -315,17 +322,11 @@ LANE_VERSIONS(power_any,
 
 static void transform_any(struct stft *s, const float *span, struct lane_cpx *bins)
 {
-    load_any(s, span);
+    load_frames(s, span);
     dft_forward(&s->plan->dft, s->work, s->more, bins);
 }
 
 /* ---------------------------------------------------------------- eight frames */
-
-static void transform_plain(struct stft *s, const float *span)
-{
-    LANE_CALL(s->plan->simd, load, (s->plan, span, s->work));
-    fft_forward(&s->plan->fft, s->work);
-}
 
 void stft_bins(struct stft *s, const float *samples, size_t n_samples, size_t frame_i,
                struct lane_cpx *bins)
@@ -336,7 +337,8 @@ void stft_bins(struct stft *s, const float *samples, size_t n_samples, size_t fr
         transform_any(s, span, bins);
         return;
     }
-    transform_plain(s, span);
+    load(p, span, s->work);
+    fft_forward(&p->fft, s->work);
     for (size_t l = 0; l < LANES; l++) {
         bins[0].re[l] = s->work[0].re[l];
         bins[p->n_bins - 1].re[l] = s->work[0].im[l];
@@ -352,8 +354,8 @@ void stft_power(struct stft *s, const float *samples, size_t n_samples, size_t f
     const struct stft_plan *p = s->plan;
     const float *span = span_of(s, samples, n_samples, frame_i);
     if (p->is_plain) {
-        transform_plain(s, span);
-        LANE_CALL(p->simd, unpack_power, (p, s->work, power));
+        load(p, span, s->work);
+        fft_power(&p->fft, s->work, power);
     } else {
         transform_any(s, span, s->bins);
         LANE_CALL(p->simd, power_any, (p, s->bins, power));

@@ -110,14 +110,18 @@ static void onsets_make(struct tempogram *s, size_t n_frames)
 static void autocorrelate(struct tempogram *s, size_t t, size_t n_frames)
 {
     const struct tempogram_plan *p = s->plan;
-    const size_t q = FFT_N / 4;
-    for (size_t i = 0; i < q; i++)
+    const size_t step = FFT_N / 16;
+    for (size_t i = 0; i < step; i++)
         for (size_t l = 0; l < LANES; l++) {
             const double *frame = s->onsets + size_min(t + l, n_frames - 1);
-            double low = frame[i] * p->window[i], high = 0;
-            if (i + q < WINDOW)
-                high = frame[i + q] * p->window[i + q];
-            fft_leaf(s->work + p->fft.leaf_slot[i], l, low, high, 0, 0);
+            double x[8] = {0}; /* i + j step; the upper half of the transform is zeros */
+            for (size_t j = 0; i + j * step < WINDOW; j++)
+                x[j] = frame[i + j * step] * p->window[i + j * step];
+            struct fft_two leaf[4];
+            for (size_t c = 0; c < 4; c++)
+                leaf[c] = fft_leaf(x[c], x[c + 4], 0, 0);
+            fft_first(s->work + p->fft.first_slot[i], l, leaf[0], leaf[1], leaf[2], leaf[3],
+                      p->fft.levels[0].twiddles);
         }
     fft_forward(&p->fft, s->work);
     for (size_t k = 0; k <= FFT_N / 2; k++)

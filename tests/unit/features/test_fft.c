@@ -37,10 +37,15 @@ static void test_transform_is_the_definition(void)
             x[i] = state / 4294967296.0 - 0.5;
         }
         struct lane_cpx *work = mem_alloc_aligned(n / 2, sizeof *work);
-        for (size_t i = 0; i < n / 4; i++)
+        for (size_t i = 0; i < n / 16; i++)
             for (size_t l = 0; l < LANES; l++) {
-                const double *s = x + l * n + i;
-                fft_leaf(work + p.leaf_slot[i], l, s[0], s[n / 4], s[n / 2], s[3 * n / 4]);
+                struct fft_two leaf[4];
+                for (size_t c = 0; c < 4; c++) {
+                    const double *s = x + l * n + i + c * (n / 16);
+                    leaf[c] = fft_leaf(s[0], s[n / 4], s[n / 2], s[3 * n / 4]);
+                }
+                fft_first(work + p.first_slot[i], l, leaf[0], leaf[1], leaf[2], leaf[3],
+                          p.levels[0].twiddles);
             }
         fft_forward(&p, work);
         size_t stride = n > 256 ? 37 : 1;
@@ -175,10 +180,46 @@ static void test_mel_scale(void)
         CHECK_NEAR(mel_to_hz(mel_from_hz(hz)), hz, 1e-15 * hz + 1e-12);
 }
 
+/* Frames a quarter apart are loaded by a way of their own: every second frame at half the hop. */
+static void test_any_hop_gives_the_same_frames(void)
+{
+    enum { N = 2048, BINS = N / 2 + 1, SAMPLES = 20000 };
+    struct err e = {0};
+    float *x = mem_alloc(SAMPLES, sizeof *x);
+    struct lane_f32 *quarters = mem_alloc_aligned(BINS, sizeof *quarters);
+    struct lane_f32 *eighths = mem_alloc_aligned(BINS, sizeof *eighths);
+    for (size_t i = 0; i < SAMPLES; i++)
+        x[i] = (float)((int)(i * i % 4001) - 2000) / 2000;
+    for (int simd = SIMD_PLAIN; simd <= (int)simd_best(); simd++) {
+        struct stft_plan quarter, eighth;
+        struct stft a, b;
+        CHECK_OK(stft_plan_init(&quarter, N, N / 4, (enum simd)simd, &e), &e);
+        CHECK_OK(stft_plan_init(&eighth, N, N / 8, (enum simd)simd, &e), &e);
+        stft_init(&a, &quarter);
+        stft_init(&b, &eighth);
+        for (size_t t = 0; t < stft_n_frames(&quarter, SAMPLES); t += LANES) {
+            stft_power(&a, x, SAMPLES, t, quarters);
+            for (size_t l = 0; l < LANES; l++) {
+                stft_power(&b, x, SAMPLES, 2 * (t + l), eighths);
+                for (size_t k = 0; k < BINS; k++)
+                    CHECK(quarters[k].at[l] == eighths[k].at[0]);
+            }
+        }
+        stft_release(&a);
+        stft_release(&b);
+        stft_plan_release(&quarter);
+        stft_plan_release(&eighth);
+    }
+    mem_free(x);
+    mem_free(quarters);
+    mem_free(eighths);
+}
+
 int main(void)
 {
     RUN(test_transform_is_the_definition);
     RUN(test_inverse_undoes_forward);
+    RUN(test_any_hop_gives_the_same_frames);
     RUN(test_ends_are_padded_with_zeros);
     RUN(test_bad_lengths);
     RUN(test_elementary);

@@ -17,10 +17,13 @@
 #include "base/mem.h"
 #include "ingest/row.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* The map is address space, not disk: about 20 million rows. */
 static const size_t MAP_BYTES = (size_t)8 << 30;
@@ -218,6 +221,19 @@ static bool open_tables(struct catalog *c, struct err *e)
     return rc == 0 || fail(c, rc, "cannot commit", e);
 }
 
+/* LMDB begins a file with two pages. A kill or a full disk within that leaves one that it would
+ * refuse for ever, and that holds nothing. */
+static bool remove_unborn(const struct catalog *c, struct err *e)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    if (!path_join(path, c->path, "data.mdb", e))
+        return false;
+    bool is_unborn = stat(path, &st) == 0 && st.st_size < 2 * sysconf(_SC_PAGESIZE);
+    return !is_unborn || unlink(path) == 0 ||
+           err_set_errno(e, ERR_FATAL, errno, "cannot remove %s", path);
+}
+
 bool catalog_open(const char *dataset_dir, bool writable, struct catalog **out, struct err *e)
 {
     struct catalog *c = mem_zalloc(1, sizeof *c);
@@ -228,7 +244,7 @@ bool catalog_open(const char *dataset_dir, bool writable, struct catalog **out, 
         err_set(e, ERR_PERM, "%s does not exist: nothing was fetched yet", c->path);
         goto failed;
     }
-    if (writable && !file_make_dir(c->path, e))
+    if (writable && (!file_make_dir(c->path, e) || !remove_unborn(c, e)))
         goto failed;
     int dead, rc = mdb_env_create(&c->env);
     if (rc == 0)

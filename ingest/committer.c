@@ -33,6 +33,7 @@ struct committer {
     /* below: under mu */
     struct outcome *done; /* ring of max_outcomes */
     size_t done_head, n_done;
+    size_t n_pending;                      /* outcomes that are not durable */
     uint64_t waiting_bytes;                /* of bodies in memory */
     uint64_t spool_bytes, disk_free_bytes; /* tmp of the present group counts as spool */
     uint64_t requests, throttled, bytes;
@@ -103,6 +104,7 @@ static void deliver_group(struct committer *c)
         c->done[(c->done_head + c->n_done++) % c->params.max_outcomes] = *c->group[i];
         mem_free(c->group[i]);
     }
+    c->n_pending -= c->n_group;
     pthread_mutex_unlock(&c->mu);
     c->n_group = c->n_items = 0;
     wake(c);
@@ -234,6 +236,7 @@ void committer_push(struct committer *c, struct outcome *outcome)
     *o = *outcome;
     outcome->body = (struct buf){0};
     pthread_mutex_lock(&c->mu);
+    c->n_pending++;
     c->waiting_bytes += o->body.len;
     pthread_mutex_unlock(&c->mu);
     assert(queue_len(c->queue) < c->params.max_outcomes);
@@ -258,7 +261,7 @@ enum committer_room committer_room(struct committer *c)
         room = ROOM_DISK_LOW;
     else if (c->spool_bytes + c->waiting_bytes >= c->params.high_water_bytes)
         room = ROOM_SPOOL_FULL;
-    else if (c->waiting_bytes >= c->params.max_waiting_bytes)
+    else if (c->waiting_bytes >= c->params.max_waiting_bytes || c->n_pending >= COMMIT_PENDING_MAX)
         room = ROOM_BUSY;
     pthread_mutex_unlock(&c->mu);
     return room;
@@ -352,6 +355,7 @@ static bool recover_item(void *arg, const struct spool_item *item)
         return false;
     row.state = ROW_DONE;
     row.cause[0] = '\0';
+    row.attempts++; /* the one that brought it */
     row.preview_bytes = item->bytes;
     row.not_before_ms = 0;
     r->n++;

@@ -1,6 +1,9 @@
 /*
  * The thread that makes outcomes durable, so that the loop that drives the network never waits for
- * the disk. Outcomes are committed in groups of COMMIT_GROUP_MAX or after COMMIT_GROUP_NS:
+ * the disk. Outcomes are committed in groups of COMMIT_GROUP_MAX or after COMMIT_GROUP_NS, and
+ * while one group is on its way to the disk one more may gather: so a kill costs COMMIT_PENDING_MAX
+ * previews that were there already, and those that were on the way.
+ *
  *
  *     bodies to spool/tmp, data synced, renamed into spool/new, directory synced,
  *     then one catalogue commit with the new states and the counters.
@@ -18,7 +21,7 @@
 #include "ingest/spool.h"
 #include "ingest/todo.h"
 
-enum { COMMIT_GROUP_MAX = 64 };
+enum { COMMIT_GROUP_MAX = 32, COMMIT_PENDING_MAX = 2 * COMMIT_GROUP_MAX };
 #define COMMIT_GROUP_NS (200 * NS_PER_MS)
 
 /* What became of an item. */

@@ -26,7 +26,13 @@ enum train_negatives_setting {
 };
 enum train_optimizer_setting { SETTING_ADAM, SETTING_ADAMW, SETTING_SGD };
 enum train_schedule_setting { SETTING_CONSTANT, SETTING_LINEAR, SETTING_COSINE };
-enum store_dtype_setting { SETTING_DTYPE_U8, SETTING_DTYPE_U12, SETTING_DTYPE_F32 };
+enum store_dtype_setting {
+    SETTING_DTYPE_U8,
+    SETTING_DTYPE_U12,
+    SETTING_DTYPE_F32,
+    SETTING_DTYPE_RAW,
+    SETTING_DTYPE_ARCHIVE
+};
 
 struct settings {
     uint64_t version; /* of the data set directory */

@@ -30,6 +30,10 @@ static enum record_dtype dtype_from_setting(int dtype)
         return RECORD_U12;
     case SETTING_DTYPE_F32:
         return RECORD_F32;
+    case SETTING_DTYPE_RAW:
+        return RECORD_RAW;
+    case SETTING_DTYPE_ARCHIVE:
+        return RECORD_ARCHIVE;
     case SETTING_DTYPE_U8:
     default:
         return RECORD_U8;
@@ -38,8 +42,11 @@ static enum record_dtype dtype_from_setting(int dtype)
 
 size_t extract_plan_track_bytes(const struct extract_plan *p)
 {
-    static const size_t value_bytes[RECORD_DTYPES] = {
-        [RECORD_U8] = 1, [RECORD_U12] = 2, [RECORD_F32] = 4};
+    static const size_t value_bytes[RECORD_DTYPES] = {[RECORD_U8] = 1,
+                                                      [RECORD_U12] = 2,
+                                                      [RECORD_F32] = 4,
+                                                      [RECORD_RAW] = 1,
+                                                      [RECORD_ARCHIVE] = 1};
     size_t payload_bytes = p->n_frames * p->spec.n_mels * value_bytes[p->dtype];
     return p->n_views * (payload_bytes + RECORD_HEADER_BYTES + ZSTD_SLACK_BYTES);
 }

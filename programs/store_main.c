@@ -192,7 +192,8 @@ static bool export_values_parse(struct store *s, enum export_format format, enum
     struct store_stat st;
     if (!store_stat(s, &st, e))
         return false;
-    bool said = export_dtype[0] != '\0', levels = st.dtype == RECORD_U8 && format != EXPORT_KALDI;
+    bool said = export_dtype[0] != '\0',
+         levels = record_dtype_has_levels(st.dtype) && format != EXPORT_KALDI;
     if (said ? strcmp(export_dtype, "f32") == 0 : !levels)
         *out = EXPORT_DB;
     else if (levels && (!said || strcmp(export_dtype, "u8") == 0))

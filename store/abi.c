@@ -109,9 +109,9 @@ static struct shared *shared_find(const struct stat *st)
  * in its place in between, and then the new one counts. */
 static bool shared_open(const char *dataset_dir, struct shared **out, struct err *e)
 {
-    char path[PATH_BYTES];
+    char folder[PATH_BYTES], path[PATH_BYTES];
     struct stat st;
-    if (!path_join(path, dataset_dir, "features.mdb/data.mdb", e))
+    if (!store_folder(folder, dataset_dir, e) || !path_join(path, folder, "data.mdb", e))
         return false;
     struct shared *sh = stat(path, &st) == 0 ? shared_find(&st) : NULL;
     if (!sh) {
@@ -174,7 +174,7 @@ static bool handle_init(struct refrain_store *s, struct err *e)
     char augment[STORE_AUGMENT_BYTES];
     if (!store_stat(s->store, &s->stat, e) || !store_snapshot_init(s->store, &s->snap, e))
         return false;
-    if (s->stat.dtype != RECORD_U8)
+    if (!record_dtype_has_levels(s->stat.dtype))
         return true;
     if (!store_get_info(s->store, s->snap.keys[0], &info, augment, e))
         return false;
@@ -312,7 +312,7 @@ static bool batch_check(const struct refrain_store *s, const uint64_t *keys, siz
                        REFRAIN_STORE_BATCH_MAX);
     if (dtype != REFRAIN_STORE_F32 && dtype != REFRAIN_STORE_U8)
         return err_set(e, ERR_USAGE, "there is no dtype %d: 0 (f32) or 1 (u8)", (int)dtype);
-    if (dtype == REFRAIN_STORE_U8 && s->stat.dtype != RECORD_U8)
+    if (dtype == REFRAIN_STORE_U8 && !record_dtype_has_levels(s->stat.dtype))
         return err_set(e, ERR_PERM, "the store is %s: levels of 8 bits are in a u8 store only",
                        record_dtype_name(s->stat.dtype));
     size_t item_bytes = dtype == REFRAIN_STORE_F32 ? sizeof(float) : 1;

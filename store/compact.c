@@ -19,7 +19,7 @@ enum { COMMIT_BYTES = 64 << 20, MAP_FLOOR_BYTES = 64 << 20 };
  */
 struct compaction {
     struct env from, to;
-    char to_dataset[PATH_BYTES]; /* DIR/features.mdb/compact.tmp */
+    char to_path[PATH_BYTES]; /* compact.mdb, in the folder */
     MDB_txn *read, *write;
     uint64_t open_bytes;
     struct totals totals;
@@ -38,27 +38,24 @@ static bool file_bytes(const struct env *env, uint64_t *out, struct err *e)
 /* What a compaction that was killed left, and what this one leaves. */
 static void remove_temporary(const struct compaction *c)
 {
-    static const char *const names[] = {"features.mdb/data.mdb", "features.mdb/lock.mdb"};
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
     char path[PATH_BYTES];
     struct err ignored;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (path_join(path, c->to_dataset, names[i], &ignored))
+        if (path_join(path, c->to_path, names[i], &ignored))
             unlink(path);
     }
-    if (path_join(path, c->to_dataset, "features.mdb", &ignored))
-        rmdir(path);
-    rmdir(c->to_dataset);
+    rmdir(c->to_path);
 }
 
-static bool open_both(struct compaction *c, const char *dataset_dir, uint64_t *bytes_before,
-                      struct err *e)
+static bool open_both(struct compaction *c, const char *path, uint64_t *bytes_before, struct err *e)
 {
     uint64_t free_bytes, map_bytes = MAP_FLOOR_BYTES;
-    if (!env_open(&c->from, dataset_dir, ENV_READ, UINT64_C(1) << 40, e))
+    if (!env_open(&c->from, path, ENV_READ, UINT64_C(1) << 40, e))
         return false;
     if (flock(c->from.dir_fd, LOCK_EX | LOCK_NB) != 0)
         return err_set(e, ERR_TEMP, "%s is being read: compact needs it for itself", c->from.dir);
-    if (!path_join(c->to_dataset, c->from.dir, "compact.tmp", e) ||
+    if (!path_join(c->to_path, c->from.dir, "compact.mdb", e) ||
         !file_bytes(&c->from, bytes_before, e) || !file_free_bytes(c->from.dir, &free_bytes, e))
         return false;
     if (free_bytes < *bytes_before)
@@ -75,8 +72,7 @@ static bool open_both(struct compaction *c, const char *dataset_dir, uint64_t *b
     while (map_bytes < 2 * c->totals.payload_bytes + 16384 * c->totals.clips)
         map_bytes *= 2;
     remove_temporary(c);
-    return file_make_dir(c->to_dataset, e) &&
-           env_open(&c->to, c->to_dataset, ENV_WRITE, map_bytes, e);
+    return file_make_dir(c->to_path, e) && env_open(&c->to, c->to_path, ENV_WRITE, map_bytes, e);
 }
 
 static bool commit(struct compaction *c, struct err *e)
@@ -142,24 +138,25 @@ static void close_databases(struct compaction *c)
     c->from.mdb = c->to.mdb = NULL;
 }
 
-bool store_compact(const char *dataset_dir, struct compact_report *out, struct err *e)
+bool store_compact(const char *path, struct compact_report *out, struct err *e)
 {
     struct compaction c = {0};
     struct compact_report report = {0};
     char lock[PATH_BYTES];
     int lock_fd = -1;
-    if (!store_exists(dataset_dir))
-        return err_set(e, ERR_PERM, "%s holds no store", dataset_dir);
-    if (!path_join(lock, dataset_dir, "features.mdb/writer.lock", e) ||
+    char folder[PATH_BYTES];
+    if (!store_exists(path))
+        return err_set(e, ERR_PERM, "%s holds no store", path);
+    if (!store_folder(folder, path, e) || !path_join(lock, folder, "writer.lock", e) ||
         !file_lock(lock, &lock_fd, e))
         return false;
     bool ok =
-        open_both(&c, dataset_dir, &report.bytes_before, e) &&
-        copy_table(&c, c.from.clip, c.to.clip, e) && copy_table(&c, c.from.track, c.to.track, e) &&
-        copy_table(&c, c.from.meta, c.to.meta, e) && file_bytes(&c.to, &report.bytes_after, e);
+        open_both(&c, path, &report.bytes_before, e) && copy_table(&c, c.from.clip, c.to.clip, e) &&
+        copy_table(&c, c.from.track, c.to.track, e) && copy_table(&c, c.from.meta, c.to.meta, e) &&
+        file_bytes(&c.to, &report.bytes_after, e);
     close_databases(&c);
     ok = ok && put_in_place(&c, e);
-    if (c.to_dataset[0])
+    if (c.to_path[0])
         remove_temporary(&c);
     env_close(&c.to);
     env_close(&c.from);

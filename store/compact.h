@@ -13,6 +13,6 @@ struct compact_report {
 
 /* Needs the store for itself: a reader or writer elsewhere is ERR_TEMP or ERR_FATAL. The new file
  * is put in place by a rename; until then, and after any failure, the old one stands. */
-MUST_CHECK bool store_compact(const char *dataset_dir, struct compact_report *out, struct err *e);
+MUST_CHECK bool store_compact(const char *path, struct compact_report *out, struct err *e);
 
 #endif

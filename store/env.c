@@ -225,11 +225,27 @@ static bool env_open_mdb(struct env *env, enum env_mode mode, uint64_t map_bytes
     return true;
 }
 
-bool env_open(struct env *env, const char *dataset_dir, enum env_mode mode, uint64_t map_bytes,
+bool store_folder(char out[PATH_BYTES], const char *path, struct err *e)
+{
+    static const char suffix[] = ".mdb";
+    size_t len = strlen(path), suffix_len = sizeof suffix - 1;
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    if (len <= suffix_len || strncmp(path + len - suffix_len, suffix, suffix_len) != 0 ||
+        path[len - suffix_len - 1] == '/')
+        return path_join(out, path, "features.mdb", e);
+    if (len >= PATH_BYTES)
+        return err_set(e, ERR_PERM, "the path %.80s... is longer than %d bytes", path, PATH_BYTES);
+    memcpy(out, path, len);
+    out[len] = '\0';
+    return true;
+}
+
+bool env_open(struct env *env, const char *path, enum env_mode mode, uint64_t map_bytes,
               struct err *e)
 {
     *env = (struct env){.dir_fd = -1, .immutable_fd = -1, .pid = getpid()};
-    if (!path_join(env->dir, dataset_dir, "features.mdb", e))
+    if (!store_folder(env->dir, path, e))
         return false;
     if (mode == ENV_WRITE && !file_make_dir(env->dir, e))
         return false;

@@ -27,7 +27,7 @@ enum {
 enum env_mode { ENV_READ, ENV_WRITE };
 
 struct env {
-    char dir[PATH_BYTES]; /* DIR/features.mdb */
+    char dir[PATH_BYTES]; /* the store's folder */
     MDB_env *mdb;
     MDB_dbi clip, track, meta;
     int dir_fd;       /* carries the shared flock */
@@ -39,8 +39,8 @@ struct env {
 
 /* Opens or (ENV_WRITE) creates; map_bytes is a wish, halved until it fits the address space. On
  * failure nothing stays open. */
-MUST_CHECK bool env_open(struct env *env, const char *dataset_dir, enum env_mode mode,
-                         uint64_t map_bytes, struct err *e);
+MUST_CHECK bool env_open(struct env *env, const char *path, enum env_mode mode, uint64_t map_bytes,
+                         struct err *e);
 void env_close(struct env *env); /* safe on a zeroed or half-opened one */
 
 /* Makes the map at least `need_bytes`. No transaction may be open in this process. */

@@ -166,7 +166,7 @@ static bool find_grid(struct exporter *x, struct err *e)
         return false;
     x->scale = info.scale;
     x->offset = info.offset;
-    return info.dtype == RECORD_U8 ||
+    return record_dtype_has_levels(info.dtype) ||
            err_set(e, ERR_USAGE, "the store is %s: levels of 8 bits are in a u8 store only",
                    record_dtype_name(info.dtype));
 }

@@ -15,17 +15,18 @@ enum { STRIP = 128, RUN_VALUES = 64, ERROR_LANES = 8 };
 #define KERNEL static inline __attribute__((always_inline))
 
 #if defined(__x86_64__)
+#include <immintrin.h>
 #define HAVE_AVX2_CLONE 1
 #define AVX2 __attribute__((target("avx2")))
 #else
 #define HAVE_AVX2_CLONE 0
 #endif
 
-struct filter_grid filter_grid_make(double top_db, uint32_t max_level)
+struct filter_grid filter_grid_make(double lo, double hi, uint32_t max_level)
 {
-    assert(top_db > 0);
+    assert(lo < hi);
     assert(max_level > 0);
-    return (struct filter_grid){(float)(top_db / max_level), (float)-top_db, max_level};
+    return (struct filter_grid){(float)((hi - lo) / max_level), (float)lo, max_level};
 }
 
 /* ---------------------------------------------------------------- quantise */
@@ -179,6 +180,12 @@ void filter_restore_u8_plain(const uint8_t *planes, size_t n_frames, size_t n_me
     }
 }
 
+void filter_levels_to_db_plain(const uint8_t *level, size_t n, struct filter_grid grid, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)level[i] * grid.scale + grid.offset;
+}
+
 /* A folded 12-bit difference (two bytes of which four bits are unused) added to a level. */
 KERNEL uint16_t unfold_u12(uint16_t level, uint16_t folded)
 {
@@ -235,6 +242,18 @@ KERNEL void restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
         strip_u8(planes + m, n_frames, n_mels, STRIP, grid, out + m);
     if (m < n_mels)
         strip_u8(planes + m, n_frames, n_mels, n_mels - m, grid, out + m);
+}
+
+KERNEL void levels_to_db(const uint8_t *restrict level, size_t n, struct filter_grid grid,
+                         float *restrict out)
+{
+    size_t i = 0;
+    for (; i + RUN_VALUES <= n; i += RUN_VALUES) {
+        for (size_t j = 0; j < RUN_VALUES; j++)
+            out[i + j] = (float)level[i + j] * grid.scale + grid.offset;
+    }
+    for (; i < n; i++)
+        out[i] = (float)level[i] * grid.scale + grid.offset;
 }
 
 KERNEL void strip_u12(const uint8_t *restrict low, const uint8_t *restrict high, size_t n_frames,
@@ -294,10 +313,63 @@ KERNEL void restore_f32(const uint8_t *planes, size_t n_frames, size_t n_mels, f
 }
 
 #if HAVE_AVX2_CLONE
+/* Eight levels to floats past the cache. */
+AVX2 KERNEL void stream_eight(__m128i level, __m256 scale, __m256 offset, float *out)
+{
+    __m256 value = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(level));
+    _mm256_stream_ps(out, _mm256_add_ps(_mm256_mul_ps(value, scale), offset));
+}
+
+AVX2 KERNEL void stream_levels(__m256i level, __m256 scale, __m256 offset, float *out)
+{
+    __m128i low = _mm256_castsi256_si128(level), high = _mm256_extracti128_si256(level, 1);
+    stream_eight(low, scale, offset, out);
+    stream_eight(_mm_srli_si128(low, 8), scale, offset, out + 8);
+    stream_eight(high, scale, offset, out + 16);
+    stream_eight(_mm_srli_si128(high, 8), scale, offset, out + 24);
+}
+
+/* A strip of 128 columns; out on 32 bytes, and so every row of it. */
+AVX2 static void stream_strip_u8(const uint8_t *in, size_t n_frames, size_t n_mels,
+                                 struct filter_grid grid, float *out)
+{
+    enum { REGISTERS = STRIP / 32 };
+    __m256 scale = _mm256_set1_ps(grid.scale), offset = _mm256_set1_ps(grid.offset);
+    __m256i level[REGISTERS] = {0};
+    for (size_t t = 0; t < n_frames; t++, in += n_mels, out += n_mels) {
+        for (size_t j = 0; j < REGISTERS; j++) {
+            __m256i delta = _mm256_loadu_si256((const __m256i *)(const void *)(in + 32 * j));
+            level[j] = _mm256_add_epi8(level[j], delta);
+            stream_levels(level[j], scale, offset, out + 32 * j);
+        }
+    }
+    _mm_sfence(); /* streamed stores are seen by other threads when a lock is */
+}
+
+AVX2 static void stream_flat_u8(const uint8_t *in, size_t n, struct filter_grid grid, float *out)
+{
+    __m256 scale = _mm256_set1_ps(grid.scale), offset = _mm256_set1_ps(grid.offset);
+    for (size_t i = 0; i < n; i += 32)
+        stream_levels(_mm256_loadu_si256((const __m256i *)(const void *)(in + i)), scale, offset,
+                      out + i);
+    _mm_sfence();
+}
+
+static bool can_stream(const float *out)
+{
+    return (uintptr_t)out % 32 == 0 && __builtin_cpu_supports("avx2");
+}
+
 AVX2 static void restore_u8_avx2(const uint8_t *planes, size_t n_frames, size_t n_mels,
                                  struct filter_grid grid, float *out)
 {
     restore_u8(planes, n_frames, n_mels, grid, out);
+}
+
+AVX2 static void levels_to_db_avx2(const uint8_t *level, size_t n, struct filter_grid grid,
+                                   float *out)
+{
+    levels_to_db(level, n, grid, out);
 }
 
 AVX2 static void restore_u12_avx2(const uint8_t *planes, size_t n_frames, size_t n_mels,
@@ -313,15 +385,40 @@ AVX2 static void restore_f32_avx2(const uint8_t *planes, size_t n_frames, size_t
 #endif
 
 void filter_restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                       struct filter_grid grid, float *out)
+                       struct filter_grid grid, bool stream, float *out)
 {
 #if HAVE_AVX2_CLONE
+    if (stream && n_mels % STRIP == 0 && can_stream(out)) {
+        for (size_t m = 0; m < n_mels; m += STRIP)
+            stream_strip_u8(planes + m, n_frames, n_mels, grid, out + m);
+        return;
+    }
     if (__builtin_cpu_supports("avx2")) {
         restore_u8_avx2(planes, n_frames, n_mels, grid, out);
         return;
     }
 #endif
+    (void)stream;
     restore_u8(planes, n_frames, n_mels, grid, out);
+}
+
+void filter_levels_to_db(const uint8_t *level, size_t n, struct filter_grid grid, bool stream,
+                         float *out)
+{
+#if HAVE_AVX2_CLONE
+    if (stream && can_stream(out)) {
+        size_t whole = n / 32 * 32;
+        stream_flat_u8(level, whole, grid, out);
+        levels_to_db(level + whole, n - whole, grid, out + whole);
+        return;
+    }
+    if (__builtin_cpu_supports("avx2")) {
+        levels_to_db_avx2(level, n, grid, out);
+        return;
+    }
+#endif
+    (void)stream;
+    levels_to_db(level, n, grid, out);
 }
 
 void filter_restore_u12(const uint8_t *planes, size_t n_frames, size_t n_mels,

@@ -21,8 +21,8 @@ struct filter_grid {
     uint32_t max_level;
 };
 
-/* The grid that covers [-top_db, 0] with max_level steps. */
-struct filter_grid filter_grid_make(double top_db, uint32_t max_level);
+/* The grid that covers [lo, hi] with max_level steps; decibels are [-top_db, 0]. */
+struct filter_grid filter_grid_make(double lo, double hi, uint32_t max_level);
 
 /* db[n] to the nearest level. False when a value is not finite or further outside the grid than
  * FILTER_SLACK_DB (rounding at its ends is forgiven and clamped); *bad_i names the first such. */
@@ -44,9 +44,9 @@ void filter_delta_u12(const uint16_t *level, size_t n_frames, size_t n_mels, uin
  * exclusive-or instead of differences 150.3, without either 155.8.) */
 void filter_delta_f32(const float *db, size_t n_frames, size_t n_mels, uint8_t *out);
 
-/* The way back, straight to dB. */
+/* The way back, straight to dB. `stream` writes past the cache. */
 void filter_restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                       struct filter_grid grid, float *out);
+                       struct filter_grid grid, bool stream, float *out);
 void filter_restore_u12(const uint8_t *planes, size_t n_frames, size_t n_mels,
                         struct filter_grid grid, float *out);
 void filter_restore_f32(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out);
@@ -56,6 +56,11 @@ void filter_restore_u8_plain(const uint8_t *planes, size_t n_frames, size_t n_me
 void filter_restore_u12_plain(const uint8_t *planes, size_t n_frames, size_t n_mels,
                               struct filter_grid grid, float *out);
 void filter_restore_f32_plain(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out);
+
+/* Levels that were stored as they are, n of them. */
+void filter_levels_to_db(const uint8_t *level, size_t n, struct filter_grid grid, bool stream,
+                         float *out);
+void filter_levels_to_db_plain(const uint8_t *level, size_t n, struct filter_grid grid, float *out);
 
 /* Levels instead of dB, for export. */
 void filter_restore_u8_levels(const uint8_t *planes, size_t n_frames, size_t n_mels, uint8_t *out);

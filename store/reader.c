@@ -17,7 +17,8 @@
  */
 enum {
     SEATS_MAX = 256,
-    WALK_WINDOW = 64 /* records asked for at once: 2.4 MB of the usual ones */
+    STREAM_BYTES = 4 << 20, /* a batch larger than this is written past the cache */
+    WALK_WINDOW = 64        /* records asked for at once: 2.4 MB of the usual ones */
 };
 
 /* Asked for by readers; see env_open. */
@@ -25,24 +26,24 @@ enum {
 
 /* ---------------------------------------------------------------- open, close */
 
-bool store_exists(const char *dataset_dir)
+bool store_exists(const char *path)
 {
-    char path[PATH_BYTES];
+    char folder[PATH_BYTES], data[PATH_BYTES];
     struct err ignored;
-    return path_join(path, dataset_dir, "features.mdb/data.mdb", &ignored) && file_exists(path);
+    return store_folder(folder, path, &ignored) && path_join(data, folder, "data.mdb", &ignored) &&
+           file_exists(data);
 }
 
-bool store_open(const char *dataset_dir, struct store **out, struct err *e)
+bool store_open(const char *path, struct store **out, struct err *e)
 {
     struct store *s = mem_zalloc(1, sizeof *s);
-    if (!env_open(&s->env, dataset_dir, ENV_READ, READ_MAP_BYTES, e)) {
+    if (!env_open(&s->env, path, ENV_READ, READ_MAP_BYTES, e)) {
         mem_free(s);
         return false;
     }
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->seat_free, NULL);
     pthread_rwlock_init(&s->map_lock, NULL);
-    snprintf(s->dataset_dir, sizeof s->dataset_dir, "%s", dataset_dir);
     *out = s;
     return true;
 }
@@ -172,6 +173,36 @@ bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_va
     return rc == MDB_SUCCESS || env_err(e, rc, "cannot look up a record", &s->env);
 }
 
+bool store_read_one(struct store *s, uint64_t key, struct store_reading *r, struct err *e)
+{
+    struct store_seat *seat;
+    MDB_val value;
+    if (!store_enter(s, &seat, e))
+        return false;
+    bool ok = store_lookup(s, seat, key, &value, e);
+    struct span record = ok ? value_span(value) : (struct span){0};
+    ok = ok && record_parse(record, &r->info, e) && record_verify(record, e);
+    if (ok) {
+        size_t n = (size_t)r->info.n_frames * r->info.n_mels;
+        if (r->n_values_max < n) {
+            mem_free(r->values);
+            r->values = mem_alloc_aligned(n, sizeof *r->values);
+            r->n_values_max = n;
+        }
+        record_decoder_stream(seat->decoder, false);
+        ok = record_decode(seat->decoder, record, r->values, n, e);
+    }
+    store_leave(s, seat);
+    return ok || err_wrap(e, "row %" PRIu64 ", clip %u, view %u", store_key_row(key),
+                          store_key_clip(key), store_key_view(key));
+}
+
+void store_reading_release(struct store_reading *r)
+{
+    mem_free(r->values);
+    *r = (struct store_reading){0};
+}
+
 /* Where a batch goes: one of the two, (n, n_frames, n_mels). */
 struct batch_out {
     uint32_t n_frames, n_mels;
@@ -215,6 +246,8 @@ static bool read_batch(struct store *s, const uint64_t *keys, size_t n, const st
         ok = store_lookup(s, seat, keys[i], &seat->values[i], e);
     if (ok)
         store_ask_for_pages(s, seat, n);
+    size_t batch_bytes = n * out->n_frames * out->n_mels * sizeof(float);
+    record_decoder_stream(seat->decoder, batch_bytes > STREAM_BYTES);
     for (size_t i = 0; i < n && ok; i++) {
         ok = decode_one(seat, value_span(seat->values[i]), out, i, e);
         if (!ok)

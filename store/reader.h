@@ -19,7 +19,6 @@ struct store_seat {
 
 struct store {
     struct env env;
-    char dataset_dir[PATH_BYTES];
     pthread_rwlock_t map_lock; /* read: a transaction is open; write: the map may move */
     pthread_mutex_t mutex;
     pthread_cond_t seat_free;

@@ -11,7 +11,7 @@ static bool keys_list(struct store *s, MDB_txn *txn, struct list *out, struct er
     MDB_val k, value;
     struct list_writer w;
     bool ok = true;
-    if (!list_begin(&w, s->dataset_dir, e))
+    if (!list_begin(&w, s->env.dir, e))
         return false;
     int rc = mdb_cursor_open(txn, s->env.clip, &cursor);
     if (rc == MDB_SUCCESS) {
@@ -27,7 +27,8 @@ static bool keys_list(struct store *s, MDB_txn *txn, struct list *out, struct er
     return list_finish(&w, ok, out, e);
 }
 
-bool store_snapshot_init(struct store *s, struct store_snapshot *out, struct err *e)
+static bool snapshot_init(struct store *s, bool mixed_allowed, struct store_snapshot *out,
+                          struct err *e)
 {
     struct store_seat *seat;
     struct list keys = {0};
@@ -43,7 +44,7 @@ bool store_snapshot_init(struct store *s, struct store_snapshot *out, struct err
                      keys.n, totals.clips);
     if (ok && keys.n == 0)
         ok = err_set(e, ERR_PERM, "%s holds no tensors yet: run refrain extract", s->env.dir);
-    if (ok && totals.mixed_shapes)
+    if (ok && totals.mixed_shapes && !mixed_allowed)
         ok = err_set(e, ERR_PERM, "%s holds records of several shapes", s->env.dir);
     if (!ok) {
         list_release(&keys);
@@ -53,10 +54,20 @@ bool store_snapshot_init(struct store *s, struct store_snapshot *out, struct err
                                    .n_keys = keys.n,
                                    .root = totals.root,
                                    .spec_hash = recipe.spec_hash,
-                                   .n_frames = totals.n_frames,
-                                   .n_mels = totals.n_mels,
+                                   .n_frames = totals.mixed_shapes ? 0 : totals.n_frames,
+                                   .n_mels = totals.mixed_shapes ? 0 : totals.n_mels,
                                    .map_bytes = keys.map_bytes};
     return true;
+}
+
+bool store_snapshot_init(struct store *s, struct store_snapshot *out, struct err *e)
+{
+    return snapshot_init(s, false, out, e);
+}
+
+bool store_snapshot_init_mixed(struct store *s, struct store_snapshot *out, struct err *e)
+{
+    return snapshot_init(s, true, out, e);
 }
 
 void store_snapshot_release(struct store_snapshot *snap)

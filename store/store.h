@@ -1,5 +1,12 @@
 /*
- * The tensors on disk: DIR/features.mdb, LMDB. One writer process, any number of readers. Tables:
+ * The tensors on disk: DIR/features.mdb, LMDB. One writer process, any number of readers.
+ *
+ * A store is a folder, and `path` names it everywhere below: a data set's folder, whose store is
+ * PATH/features.mdb, or a path that ends in ".mdb", which is the store itself. Records of another
+ * kind (other shapes, another spec hash) live beside the features as a store of their own, such as
+ * DIR/sequences.mdb: same writer, reader, verify, compact and `refrain store`.
+ *
+ * Tables:
  *   clip   u64 key -> record (store/record.h)
  *   track  u64 row -> track id, counts, source id, what was drawn for each view
  *   meta   schema version, the recipe (all that decides the bytes, as text), root hash, counts
@@ -11,6 +18,7 @@
 #ifndef REFRAIN_STORE_H
 #define REFRAIN_STORE_H
 
+#include "base/file.h"
 #include "store/record.h"
 
 enum {
@@ -39,6 +47,9 @@ static inline uint32_t store_key_view(uint64_t key)
 {
     return (uint32_t)(key & 0xff);
 }
+
+/* "DIR" to "DIR/features.mdb"; "DIR/NAME.mdb" stays. */
+MUST_CHECK bool store_folder(char out[PATH_BYTES], const char *path, struct err *e);
 
 /* ---------------------------------------------------------------- writing (one thread) */
 
@@ -71,7 +82,7 @@ struct store_writer_params {
 
 /* Takes the write lock: a second writer is ERR_FATAL, a store with another recipe is ERR_USAGE with
  * both recipes' difference in the message. */
-MUST_CHECK bool store_writer_open(const char *dataset_dir, const struct store_recipe *recipe,
+MUST_CHECK bool store_writer_open(const char *path, const struct store_recipe *recipe,
                                   const struct store_writer_params *params,
                                   struct store_writer **out, struct err *e);
 void store_writer_close(struct store_writer *w); /* drops what is not committed */
@@ -89,11 +100,11 @@ MUST_CHECK bool store_has_track(struct store_writer *w, uint64_t row, bool *out,
 /* ---------------------------------------------------------------- reading (thread-safe) */
 
 struct store;
-bool store_exists(const char *dataset_dir);
+bool store_exists(const char *path);
 
 /* Open it after a fork, not before: a store used by another process than the one that opened it is
  * ERR_FATAL. A missing or still empty store is ERR_PERM; a network file system is ERR_FATAL. */
-MUST_CHECK bool store_open(const char *dataset_dir, struct store **out, struct err *e);
+MUST_CHECK bool store_open(const char *path, struct store **out, struct err *e);
 void store_close(struct store *s);
 
 struct store_stat {
@@ -117,6 +128,9 @@ struct store_snapshot {
     size_t map_bytes;
 };
 MUST_CHECK bool store_snapshot_init(struct store *s, struct store_snapshot *out, struct err *e);
+/* The same for a store whose records differ in shape: n_frames and n_mels are 0 then. */
+MUST_CHECK bool store_snapshot_init_mixed(struct store *s, struct store_snapshot *out,
+                                          struct err *e);
 void store_snapshot_release(struct store_snapshot *snap);
 
 /* Decodes n records into out[n][n_frames][n_mels] (dB), in the order of keys, checking each
@@ -130,6 +144,17 @@ MUST_CHECK bool store_read_batch(struct store *s, const uint64_t *keys, size_t n
 MUST_CHECK bool store_read_levels(struct store *s, const uint64_t *keys, size_t n,
                                   uint32_t n_frames, uint32_t n_mels, float scale, float offset,
                                   uint8_t *out, struct err *e);
+
+/* One record of whatever shape: its header, and its values in values[n_frames * n_mels], which are
+ * lent until the next reading into it. {0} to begin with; the memory is used again. */
+struct store_reading {
+    struct record_info info;
+    float *values;
+    size_t n_values_max;
+};
+MUST_CHECK bool store_read_one(struct store *s, uint64_t key, struct store_reading *r,
+                               struct err *e);
+void store_reading_release(struct store_reading *r); /* safe on {0}, may run twice */
 
 /* Asks the kernel for the pages of these records ahead of the reads; never fails, never waits. */
 void store_prefetch(struct store *s, const uint64_t *keys, size_t n);

@@ -38,7 +38,7 @@ bool store_triplets_init(struct store *s, const struct store_snapshot *snap,
     struct store_triplets t = {.snap = snap};
     struct list_writer w;
     bool ok = true;
-    if (!list_begin(&w, s->dataset_dir, e))
+    if (!list_begin(&w, s->env.dir, e))
         return false;
     for (size_t i = 0; i + 1 < snap->n_keys && ok; i++) {
         if (store_key_view(snap->keys[i]) == 0 && same_clip(snap->keys[i], snap->keys[i + 1]))
@@ -52,7 +52,7 @@ bool store_triplets_init(struct store *s, const struct store_snapshot *snap,
         return err_set(e, ERR_PERM,
                        "%s: triplets need clips with augmented views from two tracks; it has %zu "
                        "such clips, of one track at most (augment.views)",
-                       s->dataset_dir, n_clips);
+                       s->env.dir, n_clips);
     }
     *out = t;
     return true;
@@ -151,7 +151,7 @@ bool store_groups_init(struct store *s, const struct store_snapshot *snap, uint3
     uint64_t largest = 0, n = 0;
     bool ok = true;
     assert(n_records > 0 && n_records <= STORE_VIEWS_MAX);
-    if (!list_begin(&w, s->dataset_dir, e))
+    if (!list_begin(&w, s->env.dir, e))
         return false;
     for (uint64_t first = 0; first < snap->n_keys && ok; first += n) {
         n = records_of_track(snap, first);
@@ -163,7 +163,7 @@ bool store_groups_init(struct store *s, const struct store_snapshot *snap, uint3
         return false;
     if (g.tracks.n == 0)
         return err_set(e, ERR_PERM, "%s: no track has %u records, the largest has %" PRIu64,
-                       s->dataset_dir, n_records, largest);
+                       s->env.dir, n_records, largest);
     *out = g;
     return true;
 }

@@ -196,11 +196,11 @@ static void check_total(struct check *c, const char *name, uint64_t stored, uint
                name, stored, stored, found, found);
 }
 
-static void check_all(struct check *c, const char *dataset_dir)
+static void check_all(struct check *c, const char *path)
 {
     struct err e = {0};
     struct totals stored;
-    if (!store_open(dataset_dir, &c->store, &e) || !store_enter(c->store, &c->seat, &e) ||
+    if (!store_open(path, &c->store, &e) || !store_enter(c->store, &c->seat, &e) ||
         !meta_get_recipe(&c->store->env, c->seat->txn, &c->recipe, &e) ||
         !meta_get_totals(&c->store->env, c->seat->txn, &stored, &e)) {
         c->refused = e.kind;
@@ -218,7 +218,7 @@ static void check_all(struct check *c, const char *dataset_dir)
     check_total(c, "squared error", stored.square_err_q20, c->totals.square_err_q20);
 }
 
-static void child_run(const char *dataset_dir, bool deep, int out_fd)
+static void child_run(const char *path, bool deep, int out_fd)
 {
     struct check c = {.out_fd = out_fd, .deep = deep};
     const struct rlimit no_core = {0, 0};
@@ -226,7 +226,7 @@ static void child_run(const char *dataset_dir, bool deep, int out_fd)
     int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (null_fd >= 0)
         dup2(null_fd, STDERR_FILENO); /* LMDB prints its assertions; the parent says it better */
-    check_all(&c, dataset_dir);
+    check_all(&c, path);
     say(&c, EVENT_DONE, "");
     _exit(0);
 }
@@ -304,7 +304,7 @@ static void report_death(struct parent *p, int status)
         listener->damage(listener->arg, text);
 }
 
-bool store_verify(const char *dataset_dir, bool deep, const struct verify_listener *listener,
+bool store_verify(const char *path, bool deep, const struct verify_listener *listener,
                   struct verify_report *out, struct err *e)
 {
     static const struct verify_listener nobody;
@@ -320,7 +320,7 @@ bool store_verify(const char *dataset_dir, bool deep, const struct verify_listen
     }
     if (child == 0) {
         close(pipe_fds[0]);
-        child_run(dataset_dir, deep, pipe_fds[1]);
+        child_run(path, deep, pipe_fds[1]);
     }
     close(pipe_fds[1]);
     bool moved = listen_to_child(&parent, pipe_fds[0]);
@@ -331,8 +331,8 @@ bool store_verify(const char *dataset_dir, bool deep, const struct verify_listen
         continue;
     if (!moved)
         return err_set(e, ERR_FATAL,
-                       "verifying %s made no progress for %d s after %" PRIu64 " records",
-                       dataset_dir, VERIFY_STALL_MS / 1000, parent.report.clips);
+                       "verifying %s made no progress for %d s after %" PRIu64 " records", path,
+                       VERIFY_STALL_MS / 1000, parent.report.clips);
     if (parent.refused.kind != ERR_NONE) {
         *e = parent.refused;
         return false;

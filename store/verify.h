@@ -26,8 +26,7 @@ struct verify_listener {
  * zeros, a track entry for each record and the reverse, the totals and the root. `deep` decodes
  * each record too and holds the error certificate against what its dtype can be off by. True when
  * the check ran to an end, whatever it found; the caller must have no store open. */
-MUST_CHECK bool store_verify(const char *dataset_dir, bool deep,
-                             const struct verify_listener *listener, struct verify_report *out,
-                             struct err *e);
+MUST_CHECK bool store_verify(const char *path, bool deep, const struct verify_listener *listener,
+                             struct verify_report *out, struct err *e);
 
 #endif

@@ -113,14 +113,14 @@ static bool recipe_settle(struct store_writer *w, const struct store_recipe *rec
 
 /* ---------------------------------------------------------------- open, close */
 
-bool store_writer_open(const char *dataset_dir, const struct store_recipe *recipe,
+bool store_writer_open(const char *path, const struct store_recipe *recipe,
                        const struct store_writer_params *params, struct store_writer **out,
                        struct err *e)
 {
     char dir[PATH_BYTES], lock[PATH_BYTES];
     assert(memchr(recipe->text, '\0', sizeof recipe->text));
     assert(recipe->dtype > 0 && recipe->dtype < RECORD_DTYPES);
-    if (!path_join(dir, dataset_dir, "features.mdb", e) || !file_make_dir(dir, e) ||
+    if (!store_folder(dir, path, e) || !file_make_dir(dir, e) ||
         !path_join(lock, dir, "writer.lock", e))
         return false;
     struct store_writer *w = mem_zalloc(1, sizeof *w);
@@ -129,8 +129,7 @@ bool store_writer_open(const char *dataset_dir, const struct store_recipe *recip
     w->lock_fd = -1;
     buf_init(&w->entry, STORE_TRACK_VALUE_BYTES);
     if (!file_lock(lock, &w->lock_fd, e) ||
-        !env_open(&w->env, dataset_dir, ENV_WRITE, params->map_bytes, e) ||
-        !recipe_settle(w, recipe, e)) {
+        !env_open(&w->env, path, ENV_WRITE, params->map_bytes, e) || !recipe_settle(w, recipe, e)) {
         store_writer_close(w);
         return false;
     }

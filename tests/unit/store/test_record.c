@@ -9,8 +9,8 @@
 struct shape {
     size_t n_frames, n_mels;
 };
-static const struct shape shapes[] = {{1, 1},  {1, 31},  {3, 32},   {5, 33},
-                                      {7, 64}, {40, 97}, {431, 128}};
+static const struct shape shapes[] = {{1, 1},   {1, 31},  {3, 32},    {5, 33}, {7, 64},
+                                      {40, 97}, {2, 128}, {431, 128}, {5, 256}};
 
 static float *clip_new(struct shape s, uint64_t item)
 {
@@ -97,16 +97,98 @@ static void test_round_trip_f32(void)
     check_all_shapes(RECORD_F32, 0);
 }
 
+static void test_round_trip_raw(void)
+{
+    check_all_shapes(RECORD_RAW, HALF_STEP_U8_DB);
+}
+
+static void test_round_trip_archive(void)
+{
+    check_all_shapes(RECORD_ARCHIVE, HALF_STEP_U8_DB);
+}
+
+/* u8, raw and archive differ in bytes, not in what is read. */
+static void test_packings_hold_the_same(void)
+{
+    static const enum record_dtype packings[] = {RECORD_U8, RECORD_RAW, RECORD_ARCHIVE};
+    struct err e = {0};
+    struct shape s = {431, 128};
+    size_t n = s.n_frames * s.n_mels, bytes[ARRAY_LEN(packings)];
+    float *db = clip_new(s, 3), *want = mem_alloc_aligned(n, sizeof *want);
+    float *got = mem_alloc_aligned(n, sizeof *got);
+    uint8_t *levels = mem_alloc(n, 1), *want_levels = mem_alloc(n, 1);
+    struct record_decoder *dec = record_decoder_new();
+    struct record_info meta = {.n_frames = 431, .n_mels = 128};
+    for (size_t i = 0; i < ARRAY_LEN(packings); i++) {
+        struct record_encoder *enc = record_encoder_new(packings[i], 1);
+        struct buf record;
+        buf_init(&record, RECORD_MAX_BYTES);
+        CHECK_OK(record_encode(enc, db, 80, &meta, &record, &e), &e);
+        record_decoder_stream(dec, i % 2 == 1);
+        CHECK_OK(record_decode(dec, buf_span(&record), i == 0 ? want : got, n, &e), &e);
+        CHECK_OK(record_decode_levels(dec, buf_span(&record), i == 0 ? want_levels : levels, n, &e),
+                 &e);
+        CHECK(i == 0 || memcmp(got, want, n * sizeof *got) == 0);
+        CHECK(i == 0 || memcmp(levels, want_levels, n) == 0);
+        bytes[i] = record.len;
+        buf_release(&record);
+        record_encoder_free(enc);
+    }
+    CHECK_U64(bytes[1], RECORD_HEADER_BYTES + n);
+    CHECK(bytes[2] < bytes[1] && bytes[0] < bytes[1]);
+    record_decoder_free(dec);
+    mem_free(db);
+    mem_free(want);
+    mem_free(got);
+    mem_free(levels);
+    mem_free(want_levels);
+}
+
+/* Values that are no decibels, as chroma are. */
+static void test_other_ranges(void)
+{
+    enum { N_FRAMES = 30, N_BANDS = 12, N = N_FRAMES * N_BANDS };
+    struct err e = {0};
+    struct record_info meta = {.n_frames = N_FRAMES, .n_mels = N_BANDS}, info;
+    float values[N], back[N];
+    struct rng r;
+    struct buf record;
+    struct record_decoder *dec = record_decoder_new();
+    buf_init(&record, RECORD_MAX_BYTES);
+    rng_init(&r, 5, FIXTURE_PURPOSE, 0);
+    for (size_t i = 0; i < N; i++)
+        values[i] = (float)rng_range(&r, 0, 1);
+    for (int dtype = 1; dtype < RECORD_DTYPES; dtype++) {
+        struct record_encoder *enc = record_encoder_new((enum record_dtype)dtype, 1);
+        double half_step = dtype == RECORD_F32 ? 0 : dtype == RECORD_U12 ? 0.5 / 4095 : 0.5 / 255;
+        CHECK_OK(record_encode_range(enc, values, 0, 1, &meta, &record, &e), &e);
+        CHECK_OK(record_parse(buf_span(&record), &info, &e), &e);
+        CHECK_OK(record_decode(dec, buf_span(&record), back, N, &e), &e);
+        CHECK((double)info.max_err_db <= half_step + 1e-6);
+        for (size_t i = 0; i < N; i++)
+            CHECK_NEAR(back[i], values[i], half_step + 1e-6);
+        values[7] = 1.5F;
+        CHECK(record_encode_range(enc, values, 0, 1, &meta, &record, &e) == (dtype == RECORD_F32));
+        values[7] = 0.5F;
+        record_encoder_free(enc);
+    }
+    CHECK(strstr(e.msg, "frame 0, mel 7") && strstr(e.msg, "0 to 1"));
+    buf_release(&record);
+    record_decoder_free(dec);
+}
+
 /* Every level and every change of level survives, at any grid. */
 static void test_all_levels(void)
 {
     enum { N_MELS = 64 };
     struct err e = {0};
-    for (int dtype = RECORD_U8; dtype <= RECORD_U12; dtype++) {
-        uint32_t max_level = dtype == RECORD_U8 ? 255 : 4095;
+    for (int dtype = RECORD_U8; dtype < RECORD_DTYPES; dtype++) {
+        if (dtype == RECORD_F32)
+            continue;
+        uint32_t max_level = dtype == RECORD_U12 ? 4095 : 255;
         size_t n_frames = max_level + 1, n = n_frames * N_MELS;
         float *db = mem_alloc(n, sizeof *db), *back = mem_alloc(n, sizeof *back);
-        struct filter_grid grid = filter_grid_make(60, max_level);
+        struct filter_grid grid = filter_grid_make(-60, 0, max_level);
         for (size_t t = 0; t < n_frames; t++) {
             for (size_t m = 0; m < N_MELS; m++)
                 db[t * N_MELS + m] =
@@ -136,23 +218,31 @@ static void test_kernels_equal_plain(void)
         struct shape s = shapes[i];
         size_t n = s.n_frames * s.n_mels;
         uint8_t *planes = mem_alloc(n, 4);
-        float *fast = mem_alloc(n, sizeof *fast), *plain = mem_alloc(n, sizeof *plain);
+        float *fast = mem_alloc_aligned(n, sizeof *fast), *plain = mem_alloc(n, sizeof *plain);
         struct rng r;
         rng_init(&r, 3, FIXTURE_PURPOSE, i);
         for (size_t j = 0; j < 4 * n; j++)
             planes[j] = (uint8_t)rng_u32(&r);
-        struct filter_grid grid = filter_grid_make(80, 255);
-        filter_restore_u8(planes, s.n_frames, s.n_mels, grid, fast);
+        struct filter_grid grid = filter_grid_make(-80, 0, 255);
         filter_restore_u8_plain(planes, s.n_frames, s.n_mels, grid, plain);
-        CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
+        for (int stream = 0; stream <= 1; stream++) {
+            memset(fast, 0, n * sizeof *fast);
+            filter_restore_u8(planes, s.n_frames, s.n_mels, grid, stream, fast);
+            CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
+        }
         uint8_t *levels = mem_alloc(n, 1);
         filter_restore_u8_levels(planes, s.n_frames, s.n_mels, levels);
         size_t differ = 0;
         for (size_t j = 0; j < n; j++)
             differ += (float)levels[j] * grid.scale + grid.offset != plain[j];
         CHECK_U64(differ, 0);
+        for (int stream = 0; stream <= 1; stream++) {
+            memset(fast, 0, n * sizeof *fast);
+            filter_levels_to_db(levels, n, grid, stream, fast);
+            CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
+        }
         mem_free(levels);
-        grid = filter_grid_make(80, 4095);
+        grid = filter_grid_make(-80, 0, 4095);
         filter_restore_u12(planes, s.n_frames, s.n_mels, grid, fast);
         filter_restore_u12_plain(planes, s.n_frames, s.n_mels, grid, plain);
         CHECK(memcmp(fast, plain, n * sizeof *fast) == 0);
@@ -194,12 +284,12 @@ static void test_bad_values_refused(void)
 
 /* Any single flipped bit is found, and no damage takes the decoder out of its bounds (run this
  * under AddressSanitizer). */
-static void test_damage_is_found(void)
+static void check_damage_is_found(enum record_dtype dtype)
 {
     struct err e = {0};
     struct buf record;
     float back[FIXTURE_FRAMES * FIXTURE_MELS];
-    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct record_encoder *enc = record_encoder_new(dtype, 1);
     struct record_decoder *dec = record_decoder_new();
     buf_init(&record, RECORD_MAX_BYTES);
     CHECK_OK(fixture_record(enc, 5, &record, &e), &e);
@@ -218,6 +308,13 @@ static void test_damage_is_found(void)
     buf_release(&record);
     record_encoder_free(enc);
     record_decoder_free(dec);
+}
+
+static void test_damage_is_found(void)
+{
+    check_damage_is_found(RECORD_U8);
+    check_damage_is_found(RECORD_RAW);
+    check_damage_is_found(RECORD_ARCHIVE);
 }
 
 /* The layout of docs/FORMAT.md, byte by byte, so that no change of it goes unnoticed. */
@@ -289,6 +386,10 @@ int main(void)
     RUN(test_round_trip_u8);
     RUN(test_round_trip_u12);
     RUN(test_round_trip_f32);
+    RUN(test_round_trip_raw);
+    RUN(test_round_trip_archive);
+    RUN(test_packings_hold_the_same);
+    RUN(test_other_ranges);
     RUN(test_all_levels);
     RUN(test_kernels_equal_plain);
     RUN(test_bad_values_refused);

@@ -1,5 +1,7 @@
 #include "base/hash.h"
+#include "store/compact.h"
 #include "store/env.h"
+#include "store/verify.h"
 #include "tests/unit/store/fixture.h"
 
 /*
@@ -350,6 +352,116 @@ static void test_map_grows(void)
     fixture_remove(dir);
 }
 
+/* ---------------------------------------------------------------- a second store */
+
+enum { SEQUENCE_BANDS = 12, SEQUENCES = 9 };
+
+static uint32_t sequence_frames(uint64_t row)
+{
+    return (uint32_t)(1 + row * row * 37 % 500);
+}
+
+/* Chroma-like values between 0 and 1, as many frames as the row says. */
+static void sequence_values(uint64_t row, float *out)
+{
+    struct rng r;
+    rng_init(&r, 31, FIXTURE_PURPOSE, row);
+    for (size_t i = 0; i < (size_t)sequence_frames(row) * SEQUENCE_BANDS; i++)
+        out[i] = (float)rng_range(&r, 0, 1);
+}
+
+static bool put_sequence(struct store_writer *w, struct record_encoder *enc, uint64_t row,
+                         struct err *e)
+{
+    struct record_info meta = {
+        .n_frames = sequence_frames(row), .n_mels = SEQUENCE_BANDS, .spec_hash = 42};
+    float *values = mem_alloc((size_t)meta.n_frames * SEQUENCE_BANDS, sizeof *values);
+    struct buf record;
+    char id[32];
+    bool added;
+    buf_init(&record, RECORD_MAX_BYTES);
+    snprintf(id, sizeof id, "TR%08u", (unsigned)row);
+    sequence_values(row, values);
+    bool ok = record_encode_range(enc, values, 0, 1, &meta, &record, e);
+    struct store_view view = {store_key(row, 0, 0), buf_span(&record), ""};
+    struct store_track track = {row, id, row, &view, 1};
+    ok = ok && store_put_track(w, &track, 0, &added, e);
+    buf_release(&record);
+    mem_free(values);
+    return ok;
+}
+
+static void write_sequences(const char *path, struct err *e)
+{
+    struct store_recipe recipe = {.spec_hash = 42, .dtype = RECORD_U12, .text = "sequences=1\n"};
+    struct store_writer_params params = fixture_params();
+    struct record_encoder *enc = record_encoder_new(RECORD_U12, 1);
+    struct store_writer *w = NULL;
+    CHECK_OK(store_writer_open(path, &recipe, &params, &w, e), e);
+    for (uint64_t row = 0; row < SEQUENCES; row++)
+        CHECK_OK(put_sequence(w, enc, row, e), e);
+    CHECK_OK(store_commit(w, e), e);
+    store_writer_close(w);
+    record_encoder_free(enc);
+}
+
+/* Records of another kind beside the features: own shapes, own spec, lengths that differ. */
+static void test_store_of_sequences(void)
+{
+    static const uint64_t rows[] = {1};
+    struct err e = {0};
+    struct store *s = NULL;
+    struct store_snapshot snap = {0};
+    struct store_reading r = {0};
+    struct verify_report report;
+    struct compact_report compacted;
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    fixture_dir(dir);
+    CHECK_OK(fixture_write(dir, rows, 1, 1, &e), &e);
+    CHECK_OK(path_join(path, dir, "sequences.mdb", &e), &e);
+    write_sequences(path, &e);
+    CHECK_OK(store_verify(path, true, NULL, &report, &e), &e);
+    CHECK_U64(report.n_damaged, 0);
+    CHECK_OK(store_compact(path, &compacted, &e), &e);
+    CHECK_U64(compacted.root, report.root);
+    CHECK_OK(store_open(path, &s, &e), &e);
+    CHECK(!store_snapshot_init(s, &snap, &e) && strstr(e.msg, "several shapes"));
+    CHECK_OK(store_snapshot_init_mixed(s, &snap, &e), &e);
+    CHECK_U64(snap.n_keys, SEQUENCES);
+    CHECK_U64(snap.n_frames, 0);
+    for (uint64_t row = 0; row < SEQUENCES; row++) {
+        float want[500 * SEQUENCE_BANDS];
+        CHECK_OK(store_read_one(s, store_key(row, 0, 0), &r, &e), &e);
+        CHECK_U64(r.info.n_frames, sequence_frames(row));
+        CHECK_U64(r.info.n_mels, SEQUENCE_BANDS);
+        sequence_values(row, want);
+        for (size_t i = 0; i < (size_t)r.info.n_frames * SEQUENCE_BANDS; i++)
+            CHECK_NEAR(r.values[i], want[i], 0.5 / 4095 + 1e-6);
+    }
+    CHECK(!store_read_one(s, store_key(77, 0, 0), &r, &e) && e.kind == ERR_PERM);
+    store_reading_release(&r);
+    store_snapshot_release(&snap);
+    store_close(s);
+    CHECK_U64(stat_of(dir).clips, FIXTURE_VIEWS); /* the features are untouched */
+    fixture_remove(dir);
+}
+
+static void test_what_a_path_means(void)
+{
+    static const struct {
+        const char *path, *folder;
+    } cases[] = {
+        {"songs", "songs/features.mdb"},      {"songs/seq.mdb", "songs/seq.mdb"},
+        {"songs/seq.mdb//", "songs/seq.mdb"}, {"x/.mdb", "x/.mdb/features.mdb"},
+        {".mdb", ".mdb/features.mdb"},        {"songs.mdb/data", "songs.mdb/data/features.mdb"}};
+    struct err e = {0};
+    char folder[PATH_BYTES];
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CHECK_OK(store_folder(folder, cases[i].path, &e), &e);
+        CHECK_STR(folder, cases[i].folder);
+    }
+}
+
 int main(void)
 {
     RUN(test_what_goes_in_comes_out);
@@ -362,5 +474,7 @@ int main(void)
     RUN(test_foreign_records_refused);
     RUN(test_missing_things);
     RUN(test_map_grows);
+    RUN(test_store_of_sequences);
+    RUN(test_what_a_path_means);
     return test_done();
 }

@@ -17,7 +17,7 @@ struct made {
 
 static void make(struct made *m)
 {
-    *m = (struct made){.store = {.dataset_dir = "/tmp"}};
+    *m = (struct made){.store = {.env.dir = "/tmp"}};
     size_t n = 0;
     for (uint64_t i = 0; i < N_TRACKS; i++) {
         uint32_t n_clips = 1 + (uint32_t)i % 4, n_views = 1 + (uint32_t)i % 5;
@@ -137,7 +137,7 @@ static void test_triplets_resume(void)
 static void test_too_little_for_triplets(void)
 {
     static const uint64_t one_track[] = {0x50000, 0x50001, 0x50100, 0x50101, 0x60000};
-    struct store store = {.dataset_dir = "/tmp"};
+    struct store store = {.env.dir = "/tmp"};
     struct store_snapshot snap = {.keys = one_track, .n_keys = 0};
     struct store_triplets t = {0};
     for (; snap.n_keys <= ARRAY_LEN(one_track); snap.n_keys++) {

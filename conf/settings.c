@@ -60,11 +60,13 @@ static const struct conf_key keys[] = {
     {"spool.high_water", CONF_U64, AT(spool.high_water_mib), "1024", 1, 1e9, "MiB",
      "fetch pauses while more waits for extract", NULL},
 
-    {"clip.policy", CONF_ENUM, AT(clip.policy), "random", 0, 0, "",
-     "where the clip is cut: drawn from seed and track, at the start, or in the middle",
-     "random|start|middle"},
-    {"clip.ms", CONF_U64, AT(clip.ms), "10000", 100, 600000, "ms",
-     "length of a clip; shorter previews are set aside", NULL},
+    {"clip.policy", CONF_ENUM, AT(clip.policy), "random", 1, 256, "",
+     "where clips are cut: one, drawn from seed and track, at the start or in the middle; all: "
+     "every whole window; a number: so many, drawn from as many equal parts of the track",
+     "random|start|middle|all"},
+    {"clip.ms", CONF_U64, AT(clip.ms), "10000", 100, 600000, "ms", "length of a clip", NULL},
+    {"clip.short", CONF_ENUM, AT(clip.shorter), "reject", 0, 0, "",
+     "previews shorter than clip.ms: set aside, or one clip with silence behind it", "reject|pad"},
 
     {"features.preset", CONF_ENUM, AT(features.preset), "librosa-0.10", 0, 0, "",
      "whose conventions, and whose numbers where a key below is 0",
@@ -97,6 +99,13 @@ static const struct conf_key keys[] = {
      "finished tracks that may wait for the writer", NULL},
     {"extract.max_ms", CONF_U64, AT(extract.max_ms), "600000", 100, 3600000, "ms",
      "longer audio is set aside: it is no preview", NULL},
+
+    {"sandbox.filter", CONF_ENUM, AT(sandbox.filter), "prefer", 0, 0, "",
+     "where the kernel or a container refuses the system call filter (seccomp) for processes that "
+     "decode: go on with their resource limits alone and say so, or stop",
+     "prefer|require"},
+    {"sandbox.items", CONF_U64, AT(sandbox.items), "256", 1, 1e9, "previews",
+     "decoded by a process before a new one takes its place; 1: each in one of its own", NULL},
 
     {"store.dtype", CONF_ENUM, AT(store.dtype), "u8", 0, 0, "",
      "KB a clip: u8 37 within 0.158 dB; raw 55, the same, for RAM; archive 34, the same, read at a "
@@ -137,6 +146,11 @@ static const struct conf_key keys[] = {
      "longest gradient of a step, as a global L2 norm; 0: any", NULL},
     {"train.accumulate", CONF_U64, AT(train.accumulate), "1", 1, 1024, "batches",
      "batches whose mean gradient makes a step: larger steps in the same memory", NULL},
+    {"train.cache", CONF_F64, AT(train.cache_gib), "16", 0, 1e6, "GiB",
+     "most disk for the activations of frozen layers (--unfreeze, train.jitter off), which are "
+     "then "
+     "computed once; 0: none are kept",
+     NULL},
     {"train.loss", CONF_ENUM, AT(train.loss), "triplet", 0, 0, "",
      "what is trained; the triplet loss is reported in any case", "triplet|ntxent"},
     {"train.margin", CONF_F64, AT(train.margin), "1", 0, 4, "", "margin of the triplet loss", NULL},

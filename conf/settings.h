@@ -8,7 +8,14 @@
 
 #include "base/conf.h"
 
-enum clip_policy_setting { SETTING_CLIP_RANDOM, SETTING_CLIP_START, SETTING_CLIP_MIDDLE };
+enum clip_policy_setting {
+    SETTING_CLIP_RANDOM,
+    SETTING_CLIP_START,
+    SETTING_CLIP_MIDDLE,
+    SETTING_CLIP_ALL
+};
+enum clip_short_setting { SETTING_SHORT_REJECT, SETTING_SHORT_PAD };
+enum sandbox_filter_setting { SETTING_FILTER_PREFER, SETTING_FILTER_REQUIRE };
 enum feature_preset_setting {
     SETTING_PRESET_LIBROSA_0_10,
     SETTING_PRESET_LIBROSA_0_8,
@@ -56,8 +63,9 @@ struct settings {
         uint64_t high_water_mib;
     } spool;
     struct {
-        int policy; /* enum clip_policy_setting */
+        int policy; /* enum clip_policy_setting; -N: N windows */
         uint64_t ms;
+        int shorter; /* enum clip_short_setting */
     } clip;
     struct {
         int preset; /* enum feature_preset_setting */
@@ -71,6 +79,10 @@ struct settings {
     struct {
         uint64_t threads, queue, max_ms;
     } extract;
+    struct {
+        int filter; /* enum sandbox_filter_setting */
+        uint64_t items;
+    } sandbox;
     struct {
         int dtype; /* enum store_dtype_setting */
         uint64_t zstd_level, map_gib, commit_clips, commit_ms;
@@ -91,7 +103,7 @@ enum train_model_setting */
         int optimizer; /* enum train_optimizer_setting */
         int schedule;  /* enum train_schedule_setting */
         uint64_t warmup_steps, accumulate;
-        double temperature, gradient_clip;
+        double temperature, gradient_clip, cache_gib;
         bool jitter;
     } train;
     struct {

@@ -106,6 +106,7 @@ static bool run_train(const struct args *args, struct err *e)
         .warmup_steps = s->train.warmup_steps,
         .accumulate = s->train.accumulate,
         .gradient_clip = s->train.gradient_clip,
+        .cache_bytes = (uint64_t)(s->train.cache_gib * (double)(1 << 30)),
         .jitter = s->train.jitter,
         .resume = options.resume,
         .replace = options.replace,

@@ -54,6 +54,7 @@ static const struct field recipe_fields[] = {
     RECIPE("gradient_clip", FIELD_F64, gradient_clip, true),
     RECIPE("accumulate", FIELD_U64, accumulate, true),
     RECIPE("jitter", FIELD_U64, jitter, true),
+    RECIPE("cached", FIELD_U64, cached, true),
     RECIPE("weights_path", FIELD_TEXT, weights_path, false),
     RECIPE("weights_hash", FIELD_HEX, weights_hash, false),
     RECIPE("groups_path", FIELD_TEXT, groups_path, false),

@@ -8,11 +8,13 @@
 
 #include "train/net.h"
 #include "train/norm.h"
+#include "train/trunk.h"
 
 struct embedder {
-    struct store *store;     /* borrowed */
-    struct net *net;         /* borrowed; its input is (n_pictures, n_frames, n_mels, 1) */
-    const struct norm *norm; /* borrowed */
+    struct store *store;       /* borrowed */
+    struct net *net;           /* borrowed; its input is (n_pictures, n_frames, n_mels, 1) */
+    const struct trunk *trunk; /* borrowed; not NULL: its activations are the input instead */
+    const struct norm *norm;   /* borrowed */
     uint32_t n_frames, n_mels;
     size_t n_pictures;
     float *pictures; /* owned */

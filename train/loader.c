@@ -20,7 +20,10 @@ static void hint(struct loader *l, uint64_t step)
     if (step >= l->params.end_step)
         return;
     l->params.keys_fn(l->params.keys_arg, step, l->ahead);
-    store_prefetch(l->params.store, l->ahead, l->params.n_pictures);
+    if (l->params.trunk != NULL)
+        trunk_prefetch(l->params.trunk, l->ahead, l->params.n_pictures);
+    else
+        store_prefetch(l->params.store, l->ahead, l->params.n_pictures);
 }
 
 static bool fill(struct loader *l, struct batch *b, uint64_t step)
@@ -30,6 +33,8 @@ static bool fill(struct loader *l, struct batch *b, uint64_t step)
     b->step = step;
     b->err = (struct err){0};
     p->keys_fn(p->keys_arg, step, b->keys);
+    if (p->trunk != NULL)
+        return trunk_read(p->trunk, b->keys, p->n_pictures, b->pictures, &b->err);
     if (!store_read_batch(p->store, b->keys, p->n_pictures, p->n_frames, p->n_mels, b->pictures,
                           &b->err))
         return err_wrap(&b->err, "step %" PRIu64, step);
@@ -69,13 +74,14 @@ struct loader *loader_new(const struct loader_params *params)
     struct loader *l = mem_zalloc(1, sizeof *l);
     assert(params->n_slots >= 2);
     l->params = *params;
-    size_t floats = params->n_pictures * params->n_frames * params->n_mels;
+    size_t picture = params->trunk != NULL ? trunk_values(params->trunk)
+                                           : (size_t)params->n_frames * params->n_mels;
     l->empty = queue_new(params->n_slots);
     l->full = queue_new(params->n_slots);
     l->ahead = mem_alloc(params->n_pictures, sizeof *l->ahead);
     l->batches = mem_zalloc(params->n_slots, sizeof *l->batches);
     for (size_t i = 0; i < params->n_slots; i++) {
-        l->batches[i].pictures = mem_alloc_aligned(floats, sizeof(float));
+        l->batches[i].pictures = mem_alloc_aligned(params->n_pictures * picture, sizeof(float));
         l->batches[i].keys = mem_alloc(params->n_pictures, sizeof(uint64_t));
         bool pushed = queue_push(l->empty, &l->batches[i]);
         assert(pushed);

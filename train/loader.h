@@ -9,6 +9,7 @@
 
 #include "store/store.h"
 #include "train/norm.h"
+#include "train/trunk.h"
 
 enum { LOADER_AHEAD_STEPS = 4 };
 
@@ -18,6 +19,7 @@ typedef void loader_keys_fn(void *arg, uint64_t step, uint64_t *keys);
 struct loader_params {
     struct store *store; /* borrowed for life, as is all below */
     const struct norm *norm;
+    const struct trunk *trunk; /* not NULL: batches are its activations, not pictures */
     uint32_t n_frames, n_mels;
     size_t n_pictures; /* a step */
     size_t n_slots;    /* at least 2 */
@@ -30,7 +32,7 @@ struct loader_params {
 
 struct batch {
     uint64_t step;
-    float *pictures; /* (n_pictures, n_frames, n_mels), standardised */
+    float *pictures; /* (n_pictures, n_frames, n_mels), standardised; or activations */
     uint64_t *keys;
     struct err err; /* kind other than ERR_NONE: the batch could not be read */
 };

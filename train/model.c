@@ -42,105 +42,124 @@ static int32_t residual_block(struct net *n, const char *name, int32_t x, int32_
     return net_add_relu(n, y, beside);
 }
 
-struct builder {
-    struct net *net;
-    const struct model_spec *spec;
-    bool is_trained; /* the part being declared */
+/* A network is a list of parts, each a function of the tensor before it. */
+struct part {
+    const char *name;
+    int32_t (*declare)(struct net *n, const struct part *part, int32_t x);
+    int32_t stride, channels;
 };
 
-static void begin_part(struct builder *b, const char *part)
+static int32_t cnn_stem(struct net *n, const struct part *part, int32_t x)
 {
-    size_t len = strlen(part);
-    const char *from = b->spec->unfreeze;
-    b->is_trained =
-        b->is_trained || strcmp(from, "all") == 0 ||
-        (strncmp(from, part, len) == 0 && (from[len] == '\0' || strcmp(from + len, "+") == 0));
-    net_freeze(b->net, !b->is_trained);
+    struct window stem = {{7, 5}, {4, 2}, {3, 2}};
+    x = net_conv(n, "conv1", x, &stem, part->channels);
+    return net_bn(n, "bn1", x, true);
 }
 
-/* Pooled features to the embedding. */
-static int32_t head(struct builder *b, int32_t x)
-{
-    begin_part(b, "fc");
-    x = net_global_average(b->net, x);
-    if (b->spec->dropout > 0.0)
-        x = net_dropout(b->net, x, b->spec->dropout);
-    x = net_linear(b->net, "fc", x, EMBEDDING_DIM);
-    return net_l2norm(b->net, x);
-}
-
-static int32_t stage(struct builder *b, const char *name, int32_t x, int32_t channels)
+static int32_t cnn_stage(struct net *n, const struct part *part, int32_t x)
 {
     char full[NET_NAME_BYTES];
-    begin_part(b, name);
-    x = conv_3x3(b->net, join(full, name, "down.conv"), x, 2, channels);
-    x = net_bn(b->net, join(full, name, "down.bn"), x, true);
-    return residual_block(b->net, join(full, name, "0"), x, 1, channels);
+    x = conv_3x3(n, join(full, part->name, "down.conv"), x, part->stride, part->channels);
+    x = net_bn(n, join(full, part->name, "down.bn"), x, true);
+    return residual_block(n, join(full, part->name, "0"), x, 1, part->channels);
 }
 
-static int32_t build_cnn(struct builder *b, int32_t x)
+static int32_t cnn_bands(struct net *n, const struct part *part, int32_t x)
 {
-    struct net *n = b->net;
-    struct window stem = {{7, 5}, {4, 2}, {3, 2}};
-    begin_part(b, "conv1");
-    x = net_conv(n, "conv1", x, &stem, 16);
-    x = net_bn(n, "bn1", x, true);
-    x = stage(b, "layer1", x, 32);
-    x = stage(b, "layer2", x, 64);
-    x = stage(b, "layer3", x, 128);
-    begin_part(b, "bands");
     struct window all_bands = {{1, net_shape(n, x).w}, {1, 1}, {0, 0}};
-    x = net_bn(n, "bands.bn", net_conv(n, "bands.conv", x, &all_bands, 128), true);
-    return head(b, x);
+    x = net_conv(n, "bands.conv", x, &all_bands, part->channels);
+    return net_bn(n, "bands.bn", x, true);
 }
 
-static int32_t build_resnet18(struct builder *b, int32_t x)
+static int32_t resnet_stem(struct net *n, const struct part *part, int32_t x)
 {
-    static const struct {
-        const char *name;
-        int32_t stride, channels;
-    } layers[] = {{"layer1", 1, 64}, {"layer2", 2, 128}, {"layer3", 2, 256}, {"layer4", 2, 512}};
-    struct net *n = b->net;
-    char block[NET_NAME_BYTES];
     struct window stem = {{7, 7}, {2, 2}, {3, 3}}, pool = {{3, 3}, {2, 2}, {1, 1}};
-    begin_part(b, "conv1");
-    x = net_conv(n, "conv1", x, &stem, 64);
+    x = net_conv(n, "conv1", x, &stem, part->channels);
     x = net_bn(n, "bn1", x, true);
-    x = net_maxpool(n, x, &pool);
-    for (size_t i = 0; i < ARRAY_LEN(layers); i++) {
-        begin_part(b, layers[i].name);
-        x = residual_block(n, join(block, layers[i].name, "0"), x, layers[i].stride,
-                           layers[i].channels);
-        x = residual_block(n, join(block, layers[i].name, "1"), x, 1, layers[i].channels);
-    }
-    return head(b, x);
+    return net_maxpool(n, x, &pool);
 }
+
+static int32_t resnet_layer(struct net *n, const struct part *part, int32_t x)
+{
+    char block[NET_NAME_BYTES];
+    x = residual_block(n, join(block, part->name, "0"), x, part->stride, part->channels);
+    return residual_block(n, join(block, part->name, "1"), x, 1, part->channels);
+}
+
+static const struct part cnn_parts[] = {
+    {"conv1", cnn_stem, 0, 16},    {"layer1", cnn_stage, 2, 32}, {"layer2", cnn_stage, 2, 64},
+    {"layer3", cnn_stage, 2, 128}, {"bands", cnn_bands, 0, 128},
+};
+static const struct part resnet18_parts[] = {
+    {"conv1", resnet_stem, 0, 64},    {"layer1", resnet_layer, 1, 64},
+    {"layer2", resnet_layer, 2, 128}, {"layer3", resnet_layer, 2, 256},
+    {"layer4", resnet_layer, 2, 512},
+};
 
 static const struct {
     const char *name;
-    int32_t (*build)(struct builder *b, int32_t x);
-    const char *parts;
-} models[] = {{"cnn", build_cnn, "conv1, layer1, layer2, layer3, bands, fc"},
-              {"resnet18", build_resnet18, "conv1, layer1, layer2, layer3, layer4, fc"}};
+    const struct part *parts; /* fc follows */
+    size_t n_parts;
+    const char *part_names;
+} models[] = {{"cnn", cnn_parts, ARRAY_LEN(cnn_parts), "conv1, layer1, layer2, layer3, bands, fc"},
+              {"resnet18", resnet18_parts, ARRAY_LEN(resnet18_parts),
+               "conv1, layer1, layer2, layer3, layer4, fc"}};
+
+/* "all", "layer4" and "layer4+" begin to train at layer4. */
+static bool trains_from(const char *unfreeze, const char *part)
+{
+    size_t len = strlen(part);
+    return strcmp(unfreeze, "all") == 0 ||
+           (strncmp(unfreeze, part, len) == 0 &&
+            (unfreeze[len] == '\0' || strcmp(unfreeze + len, "+") == 0));
+}
+
+/* Pooled features to the embedding. */
+static int32_t head(struct net *n, double dropout, int32_t x)
+{
+    x = net_global_average(n, x);
+    if (dropout > 0.0)
+        x = net_dropout(n, x, dropout);
+    x = net_linear(n, "fc", x, EMBEDDING_DIM);
+    return net_l2norm(n, x);
+}
+
+static bool build(struct net *n, const struct model_spec *spec, struct shape input,
+                  bool only_trained, struct err *e)
+{
+    size_t m = 0;
+    while (m < ARRAY_LEN(models) && strcmp(spec->name, models[m].name) != 0)
+        m++;
+    if (m == ARRAY_LEN(models))
+        return err_set(e, ERR_USAGE, "there is no model \"%s\": known are cnn and resnet18",
+                       spec->name);
+    int32_t x = net_input(n, input);
+    bool is_trained = false;
+    for (size_t i = 0; i < models[m].n_parts; i++) {
+        const struct part *part = &models[m].parts[i];
+        is_trained = is_trained || trains_from(spec->unfreeze, part->name);
+        net_freeze(n, !is_trained);
+        if (is_trained || !only_trained)
+            x = part->declare(n, part, x);
+    }
+    if (!is_trained && !trains_from(spec->unfreeze, "fc"))
+        return err_set(e, ERR_USAGE, "%s cannot be unfrozen from \"%s\": all, or one of %s",
+                       spec->name, spec->unfreeze, models[m].part_names);
+    net_freeze(n, false);
+    return net_finish(n, head(n, spec->dropout, x), false, e);
+}
 
 bool model_build(struct net *n, const struct model_spec *spec, int32_t n_pictures, struct err *e)
 {
-    struct builder b = {.net = n, .spec = spec};
     if (spec->n_frames < MODEL_SIDE_MIN || spec->n_mels < MODEL_SIDE_MIN)
         return err_set(e, ERR_USAGE, "pictures of %d frames by %d mels are too small: %d needed",
                        spec->n_frames, spec->n_mels, MODEL_SIDE_MIN);
-    for (size_t i = 0; i < ARRAY_LEN(models); i++) {
-        if (strcmp(spec->name, models[i].name) != 0)
-            continue;
-        int32_t x = net_input(n, (struct shape){n_pictures, spec->n_frames, spec->n_mels, 1});
-        x = models[i].build(&b, x);
-        if (!b.is_trained)
-            return err_set(e, ERR_USAGE, "%s cannot be unfrozen from \"%s\": all, or one of %s",
-                           spec->name, spec->unfreeze, models[i].parts);
-        return net_finish(n, x, false, e);
-    }
-    return err_set(e, ERR_USAGE, "there is no model \"%s\": known are cnn and resnet18",
-                   spec->name);
+    return build(n, spec, (struct shape){n_pictures, spec->n_frames, spec->n_mels, 1}, false, e);
+}
+
+bool model_build_head(struct net *n, const struct model_spec *spec, struct shape cut, struct err *e)
+{
+    return build(n, spec, cut, true, e);
 }
 
 static bool ends_with(const char *text, const char *end)

@@ -44,6 +44,12 @@ struct model_spec {
 MUST_CHECK bool model_build(struct net *n, const struct model_spec *spec, int32_t n_pictures,
                             struct err *e);
 
+/* Only what `unfreeze` trains, behind the activations of the frozen rest (net_cut of the whole
+ * model; cut.n pictures a batch). Its parameters have the same names, and the trained ones the same
+ * offsets, as those of the whole model. */
+MUST_CHECK bool model_build_head(struct net *n, const struct model_spec *spec, struct shape cut,
+                                 struct err *e);
+
 /* First weights: convolutions normal with variance 2 / (out * kh * kw) (He et al. 2015, fan-out, as
  * torchvision), batch norm 1 and 0, linear uniform in +-1/sqrt(in) (PyTorch's default). Each tensor
  * is drawn by (seed, its name): independent of the order of declaration. */

@@ -45,6 +45,20 @@ const struct param *params_find(const struct params *p, const char *name)
     return NULL;
 }
 
+void params_copy(struct params *to, const struct params *from)
+{
+    for (size_t i = 0; i < to->n; i++) {
+        struct param *item = &to->items[i];
+        const struct param *source = params_find(from, item->name);
+        if (source == NULL)
+            continue;
+        assert(source->count == item->count);
+        memcpy(to->value + item->offset, from->value + source->offset,
+               item->count * sizeof *to->value);
+        item->n_batches = source->n_batches;
+    }
+}
+
 /* ---------------------------------------------------------------- declaring */
 
 static int32_t add_param(struct net *n, const char *layer, const char *field, bool trainable,
@@ -314,12 +328,13 @@ void net_note_kernel(struct net *n, const char *name)
 
 /* ---------------------------------------------------------------- running */
 
-bool net_forward(struct net *n, const float *x, enum net_mode mode, uint64_t step, struct err *e)
+static bool run_forward(struct net *n, const float *x, enum net_mode mode, uint64_t step,
+                        size_t last_op, struct err *e)
 {
     assert(n->finished);
     n->input = x;
     n->step = step;
-    for (size_t i = 0; i < n->n_ops; i++) {
+    for (size_t i = 0; i <= last_op; i++) {
         if (!n->backend->forward(n, i, mode, e))
             return err_wrap(e, "forward pass of operation %zu", i);
         if (n->poison)
@@ -328,16 +343,43 @@ bool net_forward(struct net *n, const float *x, enum net_mode mode, uint64_t ste
     return true;
 }
 
+bool net_forward(struct net *n, const float *x, enum net_mode mode, uint64_t step, struct err *e)
+{
+    return run_forward(n, x, mode, step, n->n_ops - 1, e);
+}
+
+int32_t net_cut(const struct net *n)
+{
+    for (size_t i = 0; i < n->n_ops; i++)
+        if (n->ops[i].kind != OP_INPUT && !n->ops[i].frozen)
+            return n->ops[i].in[0];
+    return n->output;
+}
+
+static double tensor_element(const struct net *n, const void *values, size_t i)
+{
+    return n->backend->element_bytes == sizeof(double) ? ((const double *)values)[i]
+                                                       : (double)((const float *)values)[i];
+}
+
+bool net_forward_to(struct net *n, const float *x, int32_t tensor, float *out, struct err *e)
+{
+    size_t count = shape_count(net_shape(n, tensor)), last = (size_t)op_tensor(n, tensor)->producer;
+    assert(n->ops[last].kind != OP_INPUT);
+    if (!run_forward(n, x, NET_EVAL, 0, last, e))
+        return false;
+    const void *values = tensor_value(n, tensor);
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)tensor_element(n, values, i);
+    return true;
+}
+
 void net_output(const struct net *n, double *out)
 {
     size_t count = shape_count(op_tensor(n, n->output)->shape);
-    const void *value = tensor_value(n, n->output);
-    if (n->backend->element_bytes == sizeof(double)) {
-        memcpy(out, value, count * sizeof *out);
-        return;
-    }
+    const void *values = tensor_value(n, n->output);
     for (size_t i = 0; i < count; i++)
-        out[i] = (double)((const float *)value)[i];
+        out[i] = tensor_element(n, values, i);
 }
 
 bool net_backward(struct net *n, const double *grad_output, struct err *e)

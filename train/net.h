@@ -62,6 +62,9 @@ struct params {
     float *grad;
 };
 
+/* Copies the values (and counters) of all parameters that both have, by name. */
+void params_copy(struct params *to, const struct params *from);
+
 /* NULL when there is none of this name. */
 const struct param *params_find(const struct params *p, const char *name);
 
@@ -111,6 +114,13 @@ const char *net_kernels(const struct net *n);
  * into the dropout draw. */
 MUST_CHECK bool net_forward(struct net *n, const float *x, enum net_mode mode, uint64_t step,
                             struct err *e);
+
+/* The tensor that the first operation that is trained reads: all before it is frozen. */
+int32_t net_cut(const struct net *n);
+
+/* The forward pass in NET_EVAL up to `tensor`, whose values are copied to `out`. */
+MUST_CHECK bool net_forward_to(struct net *n, const float *x, int32_t tensor, float *out,
+                               struct err *e);
 
 /* Copies the output tensor: shape_count(output) values. */
 void net_output(const struct net *n, double *out);

@@ -180,7 +180,7 @@ static bool loop(struct trainer *t, bool *out_stopped, struct err *e)
     return true;
 }
 
-static bool begin(struct trainer *t, struct err *e)
+static bool begin(struct trainer *t, bool *out_stopped, struct err *e)
 {
     const struct train_params *p = t->params;
     struct triplet_stats baseline;
@@ -188,9 +188,10 @@ static bool begin(struct trainer *t, struct err *e)
                              t->snap.n_mels, p->margin, &baseline, e))
         return err_wrap(e, "baseline");
     t->baseline_loss = baseline.loss;
-    if (p->resume)
-        return trainer_resume(t, e);
-    return trainer_start_new(t, e) && trainer_end_epoch(t, 0, e);
+    if (!(p->resume ? trainer_resume(t, e) : trainer_start_new(t, e)) ||
+        !trainer_open_trunk(t, out_stopped, e))
+        return false;
+    return p->resume || *out_stopped || trainer_end_epoch(t, 0, e);
 }
 
 static void start_loader(struct trainer *t)
@@ -205,6 +206,7 @@ static void start_loader(struct trainer *t)
         .n_slots = SLOTS,
         .first_step = t->position.epoch * per_epoch + t->position.step * t->recipe.accumulate,
         .end_step = t->params->epochs * per_epoch,
+        .trunk = t->trunk,
         .jitter = t->params->jitter,
         .seed = t->params->seed,
         .keys_fn = keys_of_batch,
@@ -248,6 +250,9 @@ static void trainer_release(struct trainer *t)
     validation_release(&t->validation);
     embedder_release(&t->embedder);
     optim_release(&t->optim);
+    trunk_close(t->trunk);
+    if (t->whole != t->net)
+        net_free(t->whole);
     net_free(t->net);
     history_release(&t->history);
     split_release(&t->split);
@@ -267,7 +272,7 @@ bool train_run(const struct train_params *params, struct train_result *out, stru
     t->params = params;
     t->started_ns = t->checkpoint_ns = clock_now_ns();
     if (!trainer_open_model_dir(t, e) || !trainer_open_data(t, e) || !trainer_build_net(t, e) ||
-        !begin(t, e))
+        !begin(t, &stopped, e))
         goto out;
     log_info(
         "training",
@@ -284,7 +289,7 @@ bool train_run(const struct train_params *params, struct train_result *out, stru
                  t->split.n_unnamed);
     progress_init(&t->progress, "train", "steps", params->epochs * t->recipe.steps_per_epoch);
     start_loader(t);
-    ok = loop(t, &stopped, e);
+    ok = stopped || loop(t, &stopped, e);
     progress_finish(&t->progress, clock_now_ns());
     if (ok)
         fill_result(t, stopped, out);

@@ -20,7 +20,7 @@ struct checkpoint trainer_checkpoint(struct trainer *t, bool whole)
         .position = whole ? &t->position : NULL,
         .history = whole ? &t->history : NULL,
         .optim = whole ? &t->optim : NULL,
-        .params = net_params(t->net),
+        .params = net_params(t->whole),
         .norm = &t->norm,
     };
 }
@@ -34,6 +34,8 @@ bool trainer_save(struct trainer *t, const char *file, bool whole, struct err *e
 {
     char path[PATH_BYTES];
     t->position.seconds = trainer_seconds(t);
+    if (t->whole != t->net)
+        params_copy(net_params(t->whole), net_params(t->net));
     struct checkpoint c = trainer_checkpoint(t, whole);
     return path_join(path, t->model_dir, file, e) && checkpoint_write(&c, path, e);
 }

@@ -13,6 +13,8 @@
 #include <sched.h>
 #include <string.h>
 
+enum { TRUNK_PICTURES = 16 }; /* of the whole network where it only fills the cache */
+
 static uint32_t count_cores(void)
 {
     cpu_set_t set;
@@ -159,17 +161,41 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
         snprintf(t->recipe.groups_path, sizeof t->recipe.groups_path, "%s", p->groups_path);
 }
 
+/* The whole network at the step's size, or in small batches beside the trained part alone. */
+static bool build_nets(struct trainer *t, uint32_t threads, struct err *e)
+{
+    const struct train_params *p = t->params;
+    const struct backend *backend = p->backend != NULL ? p->backend : &backend_dnn;
+    const struct model_spec *spec = &t->recipe.model;
+    int32_t n_pictures = (int32_t)(3 * p->batch);
+    if (trainer_wants_trunk(t)) {
+        t->whole = net_new(backend, threads, p->seed);
+        if (!model_build(t->whole, spec, TRUNK_PICTURES, e))
+            return false;
+        struct shape cut = net_shape(t->whole, net_cut(t->whole));
+        cut.n = n_pictures;
+        if (trainer_trunk_fits(t, cut)) {
+            t->recipe.cached = 1;
+            t->net = net_new(backend, threads, p->seed);
+            return model_build_head(t->net, spec, cut, e);
+        }
+        net_free(t->whole);
+        t->whole = NULL;
+    }
+    t->net = t->whole = net_new(backend, threads, p->seed);
+    return model_build(t->net, spec, n_pictures, e);
+}
+
 bool trainer_build_net(struct trainer *t, struct err *e)
 {
     const struct train_params *p = t->params;
     uint32_t threads = p->threads != 0 ? p->threads : count_cores();
-    const struct backend *backend = p->backend != NULL ? p->backend : &backend_dnn;
     size_t n_pictures = 3 * p->batch;
     fill_recipe(t, threads);
-    t->net = net_new(backend, threads, p->seed);
-    if (!model_build(t->net, &t->recipe.model, (int32_t)n_pictures, e))
+    if (!build_nets(t, threads, e))
         return false;
     size_t n_trainable = net_params(t->net)->n_trainable;
+    assert(n_trainable == net_params(t->whole)->n_trainable);
     optim_init(&t->optim, p->optimizer, n_trainable);
     if (p->accumulate > 1)
         t->grad_sum = mem_alloc_aligned(size_max(n_trainable, 1), sizeof *t->grad_sum);
@@ -204,13 +230,13 @@ static bool first_weights(struct trainer *t, struct err *e)
 {
     const char *path = t->params->weights_path;
     struct weights_report r;
-    model_init(net_params(t->net), t->params->seed);
+    model_init(net_params(t->whole), t->params->seed);
     if (path == NULL && strcmp(t->recipe.model.unfreeze, "all") != 0)
         log_warn("frozen layers keep drawn weights: --weights FILE gives them better ones",
                  "unfreeze=%s", t->recipe.model.unfreeze);
     if (path == NULL)
         return true;
-    if (!weights_load(path, net_params(t->net), &r, e))
+    if (!weights_load(path, net_params(t->whole), &r, e))
         return false;
     snprintf(t->recipe.weights_path, sizeof t->recipe.weights_path, "%s", path);
     t->recipe.weights_hash = r.hash;

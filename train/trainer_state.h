@@ -10,6 +10,7 @@
 #include "train/loader.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
+#include "train/trunk.h"
 #include "train/validation.h"
 
 struct trainer {
@@ -20,7 +21,9 @@ struct trainer {
     struct split split;
     struct norm norm;
     struct sampler sampler;
-    struct net *net;
+    struct net *net;   /* what the steps run */
+    struct net *whole; /* with the frozen layers; the same unless these are cached */
+    struct trunk *trunk;
     struct optim optim;
     struct schedule schedule;
     struct embedder embedder;
@@ -49,6 +52,12 @@ MUST_CHECK bool trainer_build_net(struct trainer *t, struct err *e);
 /* The state of last.safetensors, or drawn or loaded weights and the statistics of the pictures. */
 MUST_CHECK bool trainer_resume(struct trainer *t, struct err *e);
 MUST_CHECK bool trainer_start_new(struct trainer *t, struct err *e);
+
+/* trainer_trunk.c */
+bool trainer_wants_trunk(const struct trainer *t);
+bool trainer_trunk_fits(const struct trainer *t, struct shape cut); /* says so when not */
+/* Once weights and norm are known: computes what is missing. Nothing to do without a cache. */
+MUST_CHECK bool trainer_open_trunk(struct trainer *t, bool *out_stopped, struct err *e);
 
 /* trainer_epoch.c */
 double trainer_seconds(const struct trainer *t);

@@ -9,6 +9,7 @@
 #include <glob.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 enum { FRAMES = 48, MELS = 32, SPEC = 0x5eed, TRACKS = 60 };
 
@@ -232,6 +233,44 @@ static void test_recipes_resume(void)
     p.epochs = 2;
     p.mining = MINE_HARDEST;
     check_refused(&p, "its negatives is semi_hard, now it is hardest");
+}
+
+/* Frozen layers by their cached activations: near the run that computes them in every step, exact
+ * when it is resumed, and computed once for several runs. */
+static void test_cached_trunk(void)
+{
+    struct train_result plain, cached, again;
+    struct err e = {0};
+    char pattern[512];
+    glob_t g = {0};
+    struct stat before, after;
+    struct train_params p = params("frozen");
+    p.unfreeze = "layer3";
+    p.dropout = 0.0; /* its draw depends on the place in the tape */
+    CHECK_OK(train_run(&p, &plain, &e), &e);
+    p.cache_bytes = 1 << 30;
+    check_resume("cached", p);
+    snprintf(pattern, sizeof pattern, "%s/models/trunk/*.bin", dir);
+    CHECK(glob(pattern, 0, NULL, &g) == 0);
+    CHECK_U64(g.gl_pathc, 1);
+    CHECK(stat(g.gl_pathv[0], &before) == 0);
+    p.name = "cached-whole";
+    CHECK_OK(train_run(&p, &cached, &e), &e);
+    CHECK(stat(g.gl_pathv[0], &after) == 0);
+    CHECK_U64(after.st_size, before.st_size);
+    CHECK(after.st_mtime == before.st_mtime);
+    CHECK_NEAR(cached.best_val_loss, plain.best_val_loss, 0.01);
+    CHECK(cached.best_val_loss != plain.best_val_loss); /* bfloat16 */
+    p.name = "cached-small";
+    p.cache_bytes = 1000;
+    CHECK_OK(train_run(&p, &again, &e), &e);
+    CHECK(again.best_val_loss == plain.best_val_loss);
+    globfree(&g);
+    p.name = "frozen";
+    p.cache_bytes = 1 << 30;
+    p.resume = true;
+    p.epochs = 3;
+    check_refused(&p, "its cached is 0, now it is 1");
 }
 
 /* Two batches of 4 in a step see the same 8 triplets as one batch of 8; without batch norm's
@@ -551,6 +590,7 @@ int main(void)
     RUN(test_jitter_resumes);
     RUN(test_recipes_resume);
     RUN(test_accumulation_learns);
+    RUN(test_cached_trunk);
     RUN(test_learns);
     RUN(test_groups);
     RUN(test_no_collapse);

@@ -129,6 +129,9 @@ MUST_CHECK bool catalog_find(struct catalog_write *w, struct span key, uint64_t 
 /* Gives the row the next number (row->row) and stores it under a key that is not there yet. */
 MUST_CHECK bool catalog_add(struct catalog_write *w, struct span key, struct catalog_row *row,
                             struct err *e);
+/* One more identity of a row that is there; replaces who had it. */
+MUST_CHECK bool catalog_alias(struct catalog_write *w, struct span key, uint64_t row,
+                              struct err *e);
 MUST_CHECK bool catalog_read(struct catalog_write *w, uint64_t row, struct catalog_row *out,
                              struct err *e);
 /* Replaces a row; the totals and the order of due rows follow. */
@@ -136,7 +139,7 @@ MUST_CHECK bool catalog_put(struct catalog_write *w, const struct catalog_row *r
 void catalog_count(struct catalog_write *w, uint64_t requests, uint64_t throttled, uint64_t bytes);
 
 /* Small values by name beside the rows. A missing one reads as 0 bytes. */
-enum { CATALOG_NOTE_BYTES_MAX = 256 };
+enum { CATALOG_NOTE_BYTES_MAX = 2048 };
 MUST_CHECK bool catalog_note_get(struct catalog *c, const char *name,
                                  uint8_t out[CATALOG_NOTE_BYTES_MAX], size_t *out_bytes,
                                  struct err *e);

@@ -104,14 +104,14 @@ void limiter_hold_all(struct limiter *l, uint64_t now_ns)
     l->last_start_ns = now_ns;
 }
 
-bool limiter_add_rate(struct limiter *l, struct limiter_rate rate, size_t n_on_the_way,
-                      uint64_t n_known_free, uint64_t now_ns)
+bool limiter_add_rate(struct limiter *l, struct limiter_rate rate, uint64_t n_known_free,
+                      uint64_t now_ns)
 {
     if (l->n_rates == LIMITER_RATES_MAX || rate.n == 0 || !rate_is_possible(rate))
         return false;
     struct limiter_part *p = &l->parts[l->n_rates++];
-    part_init(p, rate, n_on_the_way);
-    hold_part(p, n_known_free, now_ns);
+    part_init(p, rate, l->n_on_the_way);
+    hold_part(p, u64_min(n_known_free, rate.n), now_ns);
     return true;
 }
 
@@ -131,13 +131,17 @@ bool limiter_start(struct limiter *l, uint64_t now_ns)
     }
     for (size_t i = 0; has_all && i < l->n_rates; i++)
         l->parts[i].n_out++;
-    if (has_all)
+    if (has_all) {
         l->last_start_ns = now_ns;
+        l->n_on_the_way++;
+    }
     return has_all;
 }
 
 void limiter_finish(struct limiter *l, uint64_t now_ns)
 {
+    assert(l->n_on_the_way > 0);
+    l->n_on_the_way--;
     for (size_t i = 0; i < l->n_rates; i++)
         push_return(&l->parts[i], now_ns + l->parts[i].rate.window_ns);
 }
@@ -149,6 +153,8 @@ void limiter_abandon(struct limiter *l, uint64_t now_ns)
 
 void limiter_cancel(struct limiter *l)
 {
+    assert(l->n_on_the_way > 0);
+    l->n_on_the_way--;
     for (size_t i = 0; i < l->n_rates; i++) {
         assert(l->parts[i].n_returns < l->parts[i].n_out);
         l->parts[i].n_out--;

@@ -44,6 +44,7 @@ struct limiter {
         uint64_t *returns;  /* ring of n_slots: when permits come back, in order */
         size_t n_slots, head, n_returns;
     } parts[LIMITER_RATES_MAX];
+    size_t n_on_the_way; /* started, and neither finished nor given up nor cancelled */
     uint64_t gap_ns;
     uint64_t last_start_ns; /* 0: none; a start that was cancelled counts */
 };
@@ -58,10 +59,10 @@ void limiter_set_gap(struct limiter *l, uint64_t gap_ns);
  * each. From 1 to the first rate's n. */
 void limiter_set_level(struct limiter *l, uint32_t level);
 
-/* One more rate, while `n_on_the_way` requests are. Of its permits `n_known_free` at most are free;
- * the others come back a window and the grace from now. False when there is no room for it. */
-MUST_CHECK bool limiter_add_rate(struct limiter *l, struct limiter_rate rate, size_t n_on_the_way,
-                                 uint64_t n_known_free, uint64_t now_ns);
+/* One more rate. Of its permits `n_known_free` at most are free, less what is on the way; the
+ * others come back a window and the grace from now. False when there is no room for it. */
+MUST_CHECK bool limiter_add_rate(struct limiter *l, struct limiter_rate rate, uint64_t n_known_free,
+                                 uint64_t now_ns);
 
 void limiter_release(struct limiter *l); /* safe on {0}, may run twice */
 

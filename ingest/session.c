@@ -43,26 +43,42 @@ bool session_read(struct catalog *c, uint64_t now_ns, struct session *out, struc
     return true;
 }
 
-static bool write_note(struct catalog *c, uint64_t last_ns, struct err *e)
+static bool write_note(struct catalog *c, const char *name, struct span note, struct err *e)
 {
-    struct note note = {.last_ns = last_ns};
     struct catalog_write *w;
-    read_boot_id(note.boot_id);
     if (!catalog_begin(c, &w, e))
         return false;
-    if (!catalog_note_set(w, "session", (struct span){&note, sizeof note}, e)) {
+    if (!catalog_note_set(w, name, note, e)) {
         catalog_abort(w);
         return false;
     }
     return catalog_commit(w, e);
 }
 
+static bool write_session(struct catalog *c, uint64_t last_ns, struct err *e)
+{
+    struct note note = {.last_ns = last_ns};
+    read_boot_id(note.boot_id);
+    return write_note(c, "session", (struct span){&note, sizeof note}, e);
+}
+
+bool session_read_hosts(struct catalog *c, uint8_t out[CATALOG_NOTE_BYTES_MAX], size_t *out_bytes,
+                        struct err *e)
+{
+    return catalog_note_get(c, "hosts", out, out_bytes, e);
+}
+
+bool session_write_hosts(struct catalog *c, struct span note, struct err *e)
+{
+    return write_note(c, "hosts", note, e);
+}
+
 bool session_mark_open(struct catalog *c, struct err *e)
 {
-    return write_note(c, 0, e);
+    return write_session(c, 0, e);
 }
 
 bool session_mark_closed(struct catalog *c, uint64_t last_ns, struct err *e)
 {
-    return write_note(c, last_ns, e);
+    return write_session(c, last_ns, e);
 }

@@ -16,6 +16,10 @@ struct session {
 MUST_CHECK bool session_read(struct catalog *c, uint64_t now_ns, struct session *out,
                              struct err *e);
 MUST_CHECK bool session_mark_open(struct catalog *c, struct err *e);
+/* What is known of the hosts, as hosts_remember writes it. */
+MUST_CHECK bool session_read_hosts(struct catalog *c, uint8_t out[CATALOG_NOTE_BYTES_MAX],
+                                   size_t *out_bytes, struct err *e);
+MUST_CHECK bool session_write_hosts(struct catalog *c, struct span note, struct err *e);
 MUST_CHECK bool session_mark_closed(struct catalog *c, uint64_t last_ns, struct err *e);
 
 #endif

@@ -26,6 +26,8 @@ static void collect(struct stage *s)
         for (size_t i = 0; i < n; i++) {
             bool waits = outcomes[i].state == ROW_WAIT;
             s->n_ended += !waits;
+            s->result->n_fetched += outcomes[i].is_local && outcomes[i].state == ROW_DONE;
+            s->result->n_failed += outcomes[i].is_local && outcomes[i].state != ROW_DONE;
             todo_settle(s->todo, outcomes[i].item, waits, outcomes[i].not_before_ms);
         }
 }
@@ -105,7 +107,8 @@ static bool loop(struct stage *s, struct err *e)
         committer_fd_clear(s->committer);
         collect(s);
         drain(s);
-        if (!committer_check(s->committer, e) || (s->p->watch && !stage_watch(s, e)))
+        if (!committer_check(s->committer, e) || !stage_remember_hosts(s, e) ||
+            (s->p->watch && !stage_watch(s, e)))
             return false;
         if (s->drain_ns == 0 &&
             (!todo_refill(s->todo, stage_wall_ms(s), &has_more, e) || !stage_start_some(s, e)))
@@ -136,15 +139,21 @@ static bool open_parts(struct stage *s, struct spool *spool, struct err *e)
         .seed = p->seed,
         .backoff_ms = p->backoff_ms,
         .backoff_max_ms = p->backoff_max_ms,
+        .n_in_flight = p->fetch.n_in_flight,
         .hold = session.hold,
         .held_since_ns = session.held_since_ns,
     };
-    if (!hosts_open(&hosts, &s->hosts, e))
+    uint8_t note[CATALOG_NOTE_BYTES_MAX];
+    size_t n_note;
+    if (!hosts_open(&hosts, &s->hosts, e) || !session_read_hosts(s->catalog, note, &n_note, e))
         return false;
+    hosts_recall(s->hosts, (struct span){note, n_note}, s->now_ns, stage_wall_ms(s));
     s->todo = todo_new(s->catalog, s->hosts, AHEAD_LEAST + 2 * p->fetch.n_in_flight);
+    s->local = local_new(p->file_root, p->fetch.max_bytes);
     const struct committer_params committer = {
         .catalog = s->catalog,
         .spool = spool,
+        .local = s->local,
         .dataset_dir = p->dataset_dir,
         .high_water_bytes = p->high_water_bytes,
         .disk_floor_bytes = p->disk_floor_bytes,
@@ -167,6 +176,8 @@ static bool close_parts(struct stage *s, bool ok, struct err *e)
     bool committed = s->committer == NULL || committer_finish(s->committer, &later);
     if (s->committer != NULL)
         collect(s);
+    if (committed && s->hosts != NULL)
+        committed = stage_remember_hosts(s, &later);
     if (committed && s->has_session)
         committed = session_mark_closed(s->catalog, s->last_request_ns, &later);
     if (ok && !committed)
@@ -174,6 +185,7 @@ static bool close_parts(struct stage *s, bool ok, struct err *e)
     if (s->transport != NULL)
         s->transport->close(s->transport);
     committer_close(s->committer);
+    local_free(s->local);
     todo_free(s->todo);
     hosts_close(s->hosts);
     mem_free(s->flights);

@@ -10,7 +10,6 @@
 
 enum {
     FAILURES_LOGGED = 20,
-    PAUSE_LOGGED_MS = 1000,
     BUSY_TRIES = 3,      /* answers 503 to one row that are still the host's fault */
     THROTTLE_TRIES = 20, /* answers 429 to one row, while others succeed */
 };
@@ -49,6 +48,7 @@ static void charge_item(struct stage *s, struct todo_item *item, const struct re
     }
     uint64_t delay_ms = retry_delay_ms(s->p->seed, item->due.row, item->attempts, s->p->backoff_ms,
                                        s->p->backoff_max_ms);
+    least_ms = u64_max(least_ms, hosts_retry_wait_ms(s->hosts, item->target_group_i, s->now_ns));
     log_debug("row waits", "row=%" PRIu64 " cause=%s attempt=%u wait_ms=%" PRIu64 " why=\"%s\"",
               item->due.row, cause, item->attempts, u64_max(delay_ms, least_ms), detail);
     s->result->n_retries++;
@@ -69,16 +69,9 @@ static bool is_row_to_blame(const struct todo_item *item, const struct host_grou
 static void throttle(struct stage *s, struct todo_item *item, const struct retry_verdict *v,
                      unsigned status, uint64_t advice_ms)
 {
-    struct host_group *g = hosts_group(s->hosts, item->target_group_i);
-    s->result->throttled++;
-    committer_count(s->committer, 0, 1, 0);
+    const struct host_group *g = hosts_group(s->hosts, item->target_group_i);
     if (item->n_throttled++ == 0)
         item->n_answered_before = g->n_answered;
-    bool was_paused = s->now_ns < g->paused_until_ns;
-    uint64_t pause_ms = hosts_throttled(s->hosts, item->target_group_i, advice_ms, s->now_ns);
-    if (!was_paused && pause_ms >= PAUSE_LOGGED_MS)
-        log_info("host pauses", "host=%s status=%u seconds=%.1f", g->name, status,
-                 (double)pause_ms / 1000);
     if (is_row_to_blame(item, g, status))
         charge_item(s, item, v, v->cause, advice_ms, "");
     else
@@ -103,17 +96,22 @@ static void redirect(struct stage *s, struct todo_item *item, const char *target
     todo_untake(s->todo, item);
 }
 
+void stage_take_file(struct stage *s, struct todo_item *item)
+{
+    struct outcome o = {
+        .item = item, .state = ROW_DONE, .attempts = ++item->attempts, .is_local = true};
+    committer_push(s->committer, &o);
+}
+
 void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a,
                         enum sniff_verdict sniff)
 {
     struct retry_verdict v = retry_classify(a->net, a->status, sniff);
-    struct ratelimit said;
-    ratelimit_read(&a->limits, stage_wall_ms(s) / 1000, &said);
-    uint64_t advice_ms = said.retry_after_ms;
+    uint64_t advice_ms = stage_tell_host(s, item->target_group_i, a, v.action, 0);
+    if (sniff == SNIFF_HTML || sniff == SNIFF_JSON || sniff == SNIFF_XML)
+        stage_tell_odd_body(s, item->target_group_i);
     committer_count(s->committer, 0, 0, a->n_bytes);
     s->result->bytes += a->n_bytes;
-    if (a->net == NET_OK && v.action != RETRY_THROTTLED)
-        hosts_answered(s->hosts, item->target_group_i);
     if (a->redirect[0] != '\0') {
         redirect(s, item, a->redirect);
         return;
@@ -128,7 +126,6 @@ void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_an
         throttle(s, item, &v, a->status, advice_ms);
         break;
     case RETRY_UNREACHABLE:
-        hosts_unreachable(s->hosts, item->target_group_i, s->now_ns);
         charge_item(s, item, &v, v.cause, 0, a->detail);
         break;
     case RETRY_AGAIN:

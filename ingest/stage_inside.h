@@ -4,7 +4,8 @@
  *     stage.c         opens the parts, runs the loop, closes them
  *     stage_import.c  the CSV into the catalogue, and again when it grows
  *     stage_start.c   permits, the order of groups, the transport's hooks
- *     stage_answer.c  what an answer does to its row and its host
+ *     stage_answer.c  what an answer does to its row
+ *     stage_host.c    and what it says of its host
  *
  * Who owns an item: `todo` while it is queued, a flight while a request for it is on the way, the
  * committer while its outcome is not durable. It passes from one to the next and is settled in the
@@ -43,6 +44,7 @@ struct stage {
     struct catalog *catalog;
     struct hosts *hosts;
     struct todo *todo;
+    struct local *local;
     struct committer *committer;
     struct transport *transport;
     struct flight *flights; /* p->fetch.n_in_flight */
@@ -81,8 +83,21 @@ MUST_CHECK bool stage_start_some(struct stage *s, struct err *e);
 /* When something queued may start; UINT64_MAX: nothing waits for time alone. */
 uint64_t stage_next_start_ns(struct stage *s);
 
+/* ---------------------------------------------------------------- stage_host.c */
+
+/* Tells a group what an exchange with one of its hosts says about it. `least_pause_ms` is for a
+ * refusal without a Retry-After. Returns the Retry-After in ms, 0 for none. */
+uint64_t stage_tell_host(struct stage *s, size_t group_i, const struct fetch_answer *a,
+                         enum retry_action action, uint64_t least_pause_ms);
+/* A page or an error as text came in place of audio. */
+void stage_tell_odd_body(struct stage *s, size_t group_i);
+/* Writes down what the next run should know of its hosts, when it has changed. */
+MUST_CHECK bool stage_remember_hosts(struct stage *s, struct err *e);
+
 /* ---------------------------------------------------------------- stage_answer.c */
 
+/* A file:// link: no network, the committer takes the file over. */
+void stage_take_file(struct stage *s, struct todo_item *item);
 /* `sniff`: what the body of a 200 is. */
 void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a,
                         enum sniff_verdict sniff);

@@ -5,13 +5,11 @@
 
 static bool take_permits(struct stage *s, const struct todo_item *item)
 {
-    if (!hosts_start(s->hosts, item->group_i, s->now_ns))
+    bool has_two = item->target_group_i != item->group_i;
+    if (has_two && hosts_next_ns(s->hosts, item->target_group_i, s->now_ns) > s->now_ns)
         return false;
-    if (item->target_group_i == item->group_i ||
-        hosts_start(s->hosts, item->target_group_i, s->now_ns))
-        return true;
-    limiter_cancel(&hosts_group(s->hosts, item->group_i)->limiter);
-    return false;
+    return hosts_start(s->hosts, item->group_i, s->now_ns) &&
+           (!has_two || hosts_start(s->hosts, item->target_group_i, s->now_ns));
 }
 
 static void return_permits(struct stage *s, struct flight *f,
@@ -124,6 +122,11 @@ bool stage_start_some(struct stage *s, struct err *e)
         size_t group_i = s->next_group_i = (s->next_group_i + 1) % n_groups;
         struct todo_item *item = todo_peek(s->todo, group_i);
         n_idle++;
+        if (item != NULL && local_is_link(item->url)) {
+            stage_take_file(s, todo_take(s->todo, group_i));
+            n_idle = 0;
+            continue;
+        }
         if (item == NULL || !take_permits(s, item))
             continue;
         n_idle = 0;

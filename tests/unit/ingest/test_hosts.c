@@ -26,6 +26,7 @@ static struct hosts *open_hosts(bool hold, uint64_t since_ns)
                              .seed = 1,
                              .backoff_ms = 1000,
                              .backoff_max_ms = 60000,
+                             .n_in_flight = 16,
                              .hold = hold,
                              .held_since_ns = since_ns};
     struct hosts *h = NULL;
@@ -93,19 +94,22 @@ static void test_throttle(void)
     CHECK(hosts_start(h, g, now_ns));
     limiter_finish(&hosts_group(h, g)->limiter, now_ns);
     /* The host's own word counts, to the millisecond. */
-    CHECK_U64(hosts_throttled(h, g, 7000, now_ns), 7000);
+    CHECK_U64(hosts_throttled(h, g, 7000, 0, now_ns), 7000);
     CHECK_U64(count_starts(h, g, now_ns + 6999 * NS_PER_MS), 0);
     CHECK_U64(hosts_next_ns(h, g, now_ns), now_ns + 7 * NS_PER_S);
     /* More answers of the same storm change nothing; a longer wish does. */
-    CHECK_U64(hosts_throttled(h, g, 2000, now_ns), 7000);
-    CHECK_U64(hosts_throttled(h, g, 9000, now_ns), 9000);
+    CHECK_U64(hosts_throttled(h, g, 2000, 0, now_ns), 7000);
+    CHECK_U64(hosts_throttled(h, g, 9000, 0, now_ns), 9000);
     now_ns += 9 * NS_PER_S;
     CHECK(hosts_start(h, g, now_ns));
     hosts_group(h, g)->n_in_flight = 1;
     CHECK(!hosts_start(h, g, now_ns)); /* one asks whether it is over */
     CHECK_U64(hosts_next_ns(h, g, now_ns), UINT64_MAX);
-    hosts_answered(h, g);
-    CHECK(hosts_start(h, g, now_ns));
+    limiter_finish(&hosts_group(h, g)->limiter, now_ns);
+    hosts_group(h, g)->n_in_flight = 0;
+    hosts_answered(h, g, now_ns);
+    CHECK_U64(count_starts(h, g, now_ns), 0); /* two in a window were too many: one now */
+    CHECK_U64(count_starts(h, g, now_ns + NS_PER_S), 1);
     hosts_close(h);
 }
 
@@ -121,17 +125,17 @@ static void test_backoff(void)
         now_ns += last_ms * NS_PER_MS;
     }
     CHECK(last_ms >= 30000);
-    hosts_answered(h, g);
+    hosts_answered(h, g, now_ns);
     CHECK(hosts_unreachable(h, g, now_ns) <= 1000);
     now_ns += 2 * NS_PER_S;
-    CHECK(hosts_throttled(h, g, 0, now_ns) >= 1000); /* at least the window */
+    CHECK(hosts_throttled(h, g, 0, 0, now_ns) >= 1000); /* at least the window */
     hosts_close(h);
 }
 
 static void test_impossible_limit(void)
 {
     struct conf_rate_list bad = {.n = 1, .items = {{"y", {.rate = {70000, 1}}}}};
-    struct hosts_params p = {.limits = &bad};
+    struct hosts_params p = {.limits = &bad, .n_in_flight = 1};
     struct hosts *h = NULL;
     CHECK(!hosts_open(&p, &h, &e));
     CHECK(strstr(e.msg, "fetch.limit.y") != NULL);

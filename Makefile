@@ -34,7 +34,7 @@ LIBS_decode = -lavformat -lavcodec -lavutil -lseccomp
 LIBS_features = -lsoxr
 LIBS_store = -llmdb -lzstd
 LIBS_train = -ldnnl -lgomp
-LIBS_match =
+LIBS_match = -lchromaprint
 
 PROGRAMS = refrain refrain-fetch refrain-extract refrain-store refrain-train
 
@@ -81,7 +81,8 @@ ARCHIVES = $(ROOMS:%=$(B)/lib/librefrain_%.a)
 BIN = $(PROGRAMS:%=$(B)/bin/%)
 SO_VERSION = 1
 SO = $(B)/lib/librefrain_store.so
-SO_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(filter base/% store/%,$(LIB_SRC)))
+# Import is not part of it: it would need zlib.
+SO_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(filter-out store/import%,$(filter base/% store/%,$(LIB_SRC))))
 UNIT = $(UNIT_SRC:%.c=$(B)/%)
 FUZZ = $(FUZZ_SRC:%.c=$(B)/%)
 BENCH = $(BENCH_SRC:%.c=$(B)/%)

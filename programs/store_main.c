@@ -7,9 +7,11 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "programs/store_bench.h"
+#include "programs/store_import.h"
 #include "programs/store_list.h"
 #include "store/compact.h"
 #include "store/export.h"
+#include "store/generation.h"
 #include "store/verify.h"
 
 #include <inttypes.h>
@@ -150,7 +152,7 @@ static bool run_verify(const struct args *args, struct err *e)
     return true;
 }
 
-/* ---------------------------------------------------------------- compact, export */
+/* ---------------------------------------------------------------- compact, retire, export */
 
 static bool run_compact(const struct args *args, struct err *e)
 {
@@ -170,6 +172,24 @@ static bool run_compact(const struct args *args, struct err *e)
     } else {
         printf("%" PRIu64 " clips in key order, %.1f MB before, %.1f MB now\n", report.clips,
                (double)report.bytes_before / 1e6, (double)report.bytes_after / 1e6);
+    }
+    return true;
+}
+
+static bool run_retire(const struct args *args, struct err *e)
+{
+    char folder[PATH_BYTES];
+    if (!store_retire(args->items[0], folder, e))
+        return false;
+    if (as_json) {
+        struct json j;
+        json_init(&j, stdout);
+        json_object(&j, NULL);
+        json_str(&j, "retired", folder);
+        json_end(&j);
+        json_finish(&j);
+    } else {
+        printf("retired as %s; the next extract begins a store of its own\n", folder);
     }
     return true;
 }
@@ -336,6 +356,19 @@ static const struct command commands[] = {
      .min_args = 1,
      .max_args = 1,
      .run = run_compact},
+    {.name = "retire",
+     .synopsis = "DIR [--json]",
+     .help = "Put the store aside as features.1.mdb (.2, ...), so that extract may begin another "
+             "one after a setting of the features has changed.\n"
+             "No record is touched, and every command here reads it under its new path. Remove the "
+             "folder when it is not wanted any more.",
+     .examples = "refrain store retire songs && refrain extract songs\n"
+                 "refrain store stat songs/features.1.mdb",
+     .options = json_options,
+     .n_options = ARRAY_LEN(json_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_retire},
     {.name = "export",
      .synopsis = "DIR -o FILE [--format NAME] [--dtype u8|f32] [--json]",
      .help = "All records in a format of others, with a JSON description: a NumPy array that maps "
@@ -349,6 +382,25 @@ static const struct command commands[] = {
      .min_args = 1,
      .max_args = 1,
      .run = run_export},
+    {.name = "import",
+     .synopsis = "DIR FILE... [--spec KEY=VALUE ...] [--frames N] [--mels-first] [--relative] "
+                 "[--dtype NAME] [--json]",
+     .help =
+         "Arrays of others become records: .npy, .npz, binary Kaldi archives and .scp, "
+         "WebDataset tars, plain or in .gz; a folder of audio goes through init and extract.\n"
+         "An export with its .json beside it becomes the store it was, to the last bit. Else an "
+         "array is a track, (frames, mels) in decibels from -80 to 0 unless options say "
+         "otherwise. Names that are there are left alone: it may be run again.",
+     .examples = "refrain store import songs features/*.npy --spec rate_hz=22050 --spec hop=512\n"
+                 "refrain store import songs mels.npz --mels-first --relative    # librosa's "
+                 "melspectrogram\n"
+                 "refrain store import speech feats.scp --frames 300 --dtype f32\n"
+                 "refrain store import copy exported.tar    # beside exported.json: same root",
+     .options = store_import_options,
+     .n_options = STORE_IMPORT_OPTIONS,
+     .min_args = 2,
+     .max_args = STORE_IMPORT_FILES_MAX,
+     .run = store_import_run},
     {.name = "bench",
      .synopsis = "DIR [--threads N] [--seconds S] [--json]",
      .help = "Random reads, decoded to float32, after a second that warms the cache.",

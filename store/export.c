@@ -47,7 +47,10 @@ void export_describe(struct json *j, const struct export_clip *clip)
     json_u64(j, "start_ms", clip->info->start_ms);
     json_f64(j, "ref_db", (double)clip->info->ref_db);
     json_f64(j, "max_error_db", (double)clip->info->max_err_db);
+    json_f64(j, "rms_error_db", (double)clip->info->rms_err_db);
     json_hex64(j, "source", clip->info->source_id);
+    if (clip->augment[0])
+        json_str(j, "augment", clip->augment);
 }
 
 static void description_begin(struct json *j, const struct exporter *x)
@@ -61,6 +64,8 @@ static void description_begin(struct json *j, const struct exporter *x)
     json_end(j);
     json_f64(j, "scale", (double)x->scale); /* dB = value * scale + offset */
     json_f64(j, "offset", (double)x->offset);
+    json_f64(j, "grid_scale", (double)x->grid_scale); /* of the records themselves */
+    json_f64(j, "grid_offset", (double)x->grid_offset);
     json_hex64(j, "spec", x->snap->spec_hash);
     json_hex64(j, "root", x->snap->root);
     json_str(j, "stored_as", record_dtype_name(x->stat.dtype));
@@ -69,7 +74,7 @@ static void description_begin(struct json *j, const struct exporter *x)
 }
 
 /* "x.npy", "x.tar", "x" become "x.json"; a folder's name has no ending to lose. */
-static void description_path(const char *path, char out[PATH_BYTES])
+void export_description_path(const char *path, char out[PATH_BYTES])
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path,
                *dot = strrchr(name, '.');
@@ -108,10 +113,11 @@ static bool walk_record(struct walk *w, uint64_t key, struct span record, struct
 {
     struct record_info info;
     struct store_track_info track;
-    struct export_clip clip = {key, &info, &track, w->values};
+    char augment[STORE_AUGMENT_BYTES];
+    struct export_clip clip = {key, &info, &track, augment, w->values};
     if (!decode(w, record, &info, e) ||
         !store_get_track(w->x.store, store_key_row(key), &track, e) ||
-        !w->sink->put(&w->x, &clip, e))
+        !store_get_info(w->x.store, key, &info, augment, e) || !w->sink->put(&w->x, &clip, e))
         return false;
     json_object(&w->json, NULL);
     export_describe(&w->json, &clip);
@@ -160,10 +166,12 @@ static bool find_grid(struct exporter *x, struct err *e)
 {
     struct record_info info;
     char augment[STORE_AUGMENT_BYTES];
-    if (x->values == EXPORT_DB)
-        return true;
     if (!store_get_info(x->store, x->snap->keys[0], &info, augment, e))
         return false;
+    x->grid_scale = info.scale;
+    x->grid_offset = info.offset;
+    if (x->values == EXPORT_DB)
+        return true;
     x->scale = info.scale;
     x->offset = info.offset;
     return record_dtype_has_levels(info.dtype) ||
@@ -188,7 +196,7 @@ bool store_export(struct store *s, const char *path, enum export_format format,
                      .decoder = record_decoder_new()};
     w.x.clip_bytes = w.x.n_values * (values == EXPORT_LEVELS ? 1 : sizeof(float));
     w.values = mem_alloc_aligned(w.x.n_values, sizeof(float));
-    description_path(path, json_path);
+    export_description_path(path, json_path);
     bool ok = store_stat(s, &w.x.stat, e) && find_grid(&w.x, e) &&
               draft_open(&w.description, json_path, e) && walk_all(&w, e);
     if (ok)

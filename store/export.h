@@ -11,6 +11,7 @@
 #ifndef REFRAIN_EXPORT_H
 #define REFRAIN_EXPORT_H
 
+#include "base/file.h"
 #include "store/store.h"
 
 enum export_format {
@@ -38,5 +39,8 @@ bool export_format_parse(const char *name, enum export_format *out);
  * rename when it is whole, the description last. Kaldi has no levels: ERR_USAGE. */
 MUST_CHECK bool store_export(struct store *s, const char *path, enum export_format format,
                              enum export_values values, struct export_report *out, struct err *e);
+
+/* Where the description of the export `path` lies: "x.npy", "x.tar", "x" have "x.json". */
+void export_description_path(const char *path, char out[PATH_BYTES]);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/npy.h"
 #include "store/exporter.h"
+#include "store/tar.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
  * is its key in hexadecimal: sorted like the keys, without dots or spaces, whatever a track is
  * called.
  */
-enum { NAME_BYTES = 32, NPY_ROOM_BYTES = 512, TAR_BLOCK_BYTES = 512 };
+enum { NAME_BYTES = 32, NPY_ROOM_BYTES = 512 };
 
 static void clip_name(uint64_t key, char out[NAME_BYTES])
 {
@@ -34,17 +35,8 @@ static bool keep_both(struct exporter *x, struct err *e)
 
 /* ---------------------------------------------------------------- tar */
 
-/* POSIX.1-1988 ustar. */
-struct tar_header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100];
-    char magic[6], version[2], user[32], group[32], major[8], minor[8], prefix[155], pad[12];
-};
-static_assert(sizeof(struct tar_header) == TAR_BLOCK_BYTES, "a block");
-
 static void tar_header_make(struct tar_header *h, const char *name, const char *ending, size_t size)
 {
-    const unsigned char *bytes = (const unsigned char *)h;
-    unsigned sum = 0;
     *h = (struct tar_header){.mode = "0000644",
                              .uid = "0000000",
                              .gid = "0000000",
@@ -52,11 +44,10 @@ static void tar_header_make(struct tar_header *h, const char *name, const char *
                              .type = '0',
                              .version = {'0', '0'}};
     memcpy(h->magic, "ustar", sizeof h->magic);
-    memset(h->checksum, ' ', sizeof h->checksum);
     snprintf(h->name, sizeof h->name, "%s.%s", name, ending);
     snprintf(h->size, sizeof h->size, "%011zo", size);
-    for (size_t i = 0; i < sizeof *h; i++)
-        sum += bytes[i];
+    unsigned sum = tar_checksum(h);
+    memset(h->checksum, ' ', sizeof h->checksum);
     snprintf(h->checksum, sizeof h->checksum, "%06o", sum);
 }
 

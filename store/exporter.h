@@ -13,6 +13,7 @@ struct export_clip {
     uint64_t key;
     const struct record_info *info;
     const struct store_track_info *track;
+    const char *augment;
     const void *values; /* exporter.clip_bytes of them, (n_frames, n_mels) */
 };
 
@@ -22,7 +23,8 @@ struct exporter {
     struct store_stat stat;
     const char *path;
     enum export_values values;
-    float scale, offset; /* dB = value * scale + offset */
+    float scale, offset;           /* dB = value * scale + offset */
+    float grid_scale, grid_offset; /* the same of the records' levels */
     size_t n_values, clip_bytes;
     struct draft data, index; /* of the format, as it needs them */
     uint64_t n_bytes;         /* written to data */

@@ -45,6 +45,8 @@ static const struct conf_key keys[] = {
      "see fetch.low_speed", NULL},
     {"fetch.max_bytes", CONF_U64, AT(fetch.max_bytes), "8388608", 1024, 268435456, "bytes",
      "a longer body is refused; previews are about 400 KB", NULL},
+    {"fetch.file_root", CONF_STR, AT(fetch.file_root), "", 0, 0, "",
+     "folder beneath which file:// links of the CSV may lie; empty: none may", NULL},
     {"fetch.preview_ms", CONF_U64, AT(fetch.preview_ms), "30000", 0, 86400000, "ms",
      "how long previews are: one that came without a length and is shorter counts as cut; 0: any",
      NULL},

@@ -55,6 +55,7 @@ struct settings {
         bool allow_private;
         bool allow_http;
         char user_agent[CONF_STR_BYTES];
+        char file_root[CONF_STR_BYTES];
         uint64_t connect_timeout_ms, timeout_ms, low_speed_bytes_per_s, low_speed_s;
         uint64_t max_bytes, preview_ms, max_redirects;
         uint64_t attempts, backoff_ms, backoff_max_ms;

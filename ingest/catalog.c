@@ -529,6 +529,15 @@ bool catalog_add(struct catalog_write *w, struct span key, struct catalog_row *r
     return store_row(w, row, MDB_APPEND, e);
 }
 
+bool catalog_alias(struct catalog_write *w, struct span key, uint64_t row, struct err *e)
+{
+    assert(key.len > 0);
+    assert(key.len <= CATALOG_KEY_BYTES_MAX);
+    MDB_val k = {key.len, (void *)(uintptr_t)key.ptr}, value = {sizeof row, &row};
+    int rc = mdb_put(w->txn, w->c->ids, &k, &value, 0);
+    return rc == 0 || fail(w->c, rc, "cannot add an identity", e);
+}
+
 bool catalog_read(struct catalog_write *w, uint64_t row, struct catalog_row *out, struct err *e)
 {
     return read_row(w->c, w->txn, row, out, e);

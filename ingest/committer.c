@@ -128,19 +128,36 @@ static bool commit_group(struct committer *c, struct err *e)
     return true;
 }
 
+static bool take_local(struct committer *c, struct outcome *o, struct err *e)
+{
+    struct local_end end;
+    if (!local_take(c->params.local, c->params.spool, o->item->due.row, o->item->track_id,
+                    o->item->url, &end, e))
+        return false;
+    o->state = end.state;
+    row_set_text(o->cause, sizeof o->cause, end.cause);
+    if (end.state == ROW_DONE) {
+        c->items[c->n_items++] = end.item;
+        o->body.len = (size_t)end.item.bytes;
+    }
+    return true;
+}
+
 /* The body goes to the disk at once, and its memory is free again; it is not durable yet. */
 static bool add_to_group(struct committer *c, struct outcome *o, struct err *e)
 {
     bool ok = true;
     c->group[c->n_group++] = o;
-    if (o->state == ROW_DONE)
+    if (o->is_local)
+        ok = take_local(c, o, e);
+    else if (o->state == ROW_DONE)
         ok = spool_write(c->params.spool, o->item->due.row, o->item->track_id, buf_span(&o->body),
                          &c->items[c->n_items++], e);
     size_t n_bytes = o->body.len;
     buf_release(&o->body);
     o->body.len = n_bytes; /* still tells the size */
     pthread_mutex_lock(&c->mu);
-    c->waiting_bytes -= n_bytes;
+    c->waiting_bytes -= o->is_local ? 0 : n_bytes;
     c->spool_bytes += n_bytes;
     pthread_mutex_unlock(&c->mu);
     return ok;

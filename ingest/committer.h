@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "ingest/catalog.h"
+#include "ingest/local.h"
 #include "ingest/spool.h"
 #include "ingest/todo.h"
 
@@ -32,11 +33,13 @@ struct outcome {
     uint32_t attempts;
     int64_t not_before_ms;
     struct buf body; /* of DONE */
+    bool is_local;   /* the item's link is a file: state and cause are the thread's to find */
 };
 
 struct committer_params {
     struct catalog *catalog;
     struct spool *spool;
+    struct local *local; /* for outcomes that are local */
     const char *dataset_dir;
     uint64_t high_water_bytes, disk_floor_bytes;
     uint64_t max_waiting_bytes; /* of bodies that are not on the disk yet */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ingest/csv.h"
+#include "ingest/local.h"
 #include "ingest/row.h"
 #include "ingest/url.h"
 
@@ -204,6 +205,101 @@ static void set_link(struct catalog_row *row, const char *url)
     row->not_before_s = row->not_before_ms = 0;
 }
 
+static void normalize_link(const struct plan *p, const char *text, char out[URL_BYTES_MAX])
+{
+    if (!local_normalize(text, out))
+        (void)url_normalize(text, p->params->allow_http, out);
+}
+
+/* 'u' and a digest of the link, 128 bits of it. At these hosts the path alone names the preview; a
+ * query says who asks. */
+static void identity_of_link(struct identity *out, const char *url)
+{
+    static const char *const hosts_of_paths[] = {"scdn.co", "dzcdn.net"};
+    char host[HOST_BYTES_MAX];
+    size_t len = strlen(url);
+    url_host(url, host);
+    for (size_t i = 0; i < ARRAY_LEN(hosts_of_paths); i++)
+        if (host_has_suffix(host, hosts_of_paths[i]))
+            len = strcspn(url, "?");
+    int n = snprintf((char *)out->bytes, sizeof out->bytes, "u%016" PRIx64 "%016" PRIx64,
+                     hash64(url, len, 0), hash64(url, len, 1));
+    out->base_len = out->len = (size_t)n;
+}
+
+/* The row that has this link already, 0 for none: one preview under two ids is fetched once. */
+static bool find_twin(struct plan *p, const char *url, uint64_t *out_row, struct err *e)
+{
+    struct identity id, twins;
+    struct catalog_row twin;
+    bool found;
+    *out_row = 0;
+    if (url[0] == '\0')
+        return true;
+    identity_of_link(&id, url);
+    if (!catalog_find(p->w, identity_span(&id), out_row, &found, e))
+        return false;
+    if (!found)
+        *out_row = 0;
+    if (*out_row == 0)
+        return true;
+    if (!catalog_read(p->w, *out_row, &twin, e))
+        return false;
+    identity_of_link(&twins, twin.url); /* it may have another link by now */
+    if (twins.len != id.len || memcmp(twins.bytes, id.bytes, id.len) != 0)
+        *out_row = 0;
+    return true;
+}
+
+static bool claim_link(struct plan *p, const struct catalog_row *row, struct err *e)
+{
+    struct identity id;
+    if (row->url[0] == '\0')
+        return true;
+    identity_of_link(&id, row->url);
+    return catalog_alias(p->w, identity_span(&id), row->row, e);
+}
+
+static void set_duplicate(struct catalog_row *row, uint64_t of, const char *cause)
+{
+    row->state = ROW_DUP;
+    row->dup_of = of;
+    row_set_text(row->cause, sizeof row->cause, cause);
+}
+
+/* A known row's link is another one now. */
+static bool change_link(struct plan *p, struct catalog_row *row, const char *url, struct err *e)
+{
+    uint64_t twin;
+    if (!find_twin(p, url, &twin, e))
+        return false;
+    set_link(row, url);
+    row->dup_of = 0;
+    if (twin == 0 || twin == row->row)
+        return claim_link(p, row, e);
+    set_duplicate(row, twin, "same_link");
+    return true;
+}
+
+/* The same id again, with a link: good for the first row if that has none. */
+static bool offer_link(struct plan *p, uint64_t first, const char *url, struct err *e)
+{
+    struct catalog_row row;
+    if (url[0] == '\0')
+        return true;
+    if (!catalog_read(p->w, first, &row, e))
+        return false;
+    bool has_ended = row_state_is_final(row.state) && row.state != ROW_NO_MATCH;
+    if (has_ended || row.url[0] != '\0')
+        return true;
+    return change_link(p, &row, url, e) && catalog_put(p->w, &row, e);
+}
+
+static bool is_settled_duplicate(const struct catalog_row *row)
+{
+    return row->state == ROW_DUP && strcmp(row->cause, "same_link") != 0;
+}
+
 /* A known row again. Only a link that is usable and new changes what will be fetched. */
 static bool refresh_row(struct plan *p, uint64_t number, const struct csv_row *record,
                         const char *url, struct err *e)
@@ -212,12 +308,13 @@ static bool refresh_row(struct plan *p, uint64_t number, const struct csv_row *r
     uint8_t bytes[ROW_BYTES_MAX], old_bytes[ROW_BYTES_MAX];
     if (!catalog_read(p->w, number, &old, e))
         return false;
-    if (old.state == ROW_DUP || old.state == ROW_BAD_ROW)
+    if (is_settled_duplicate(&old) || old.state == ROW_BAD_ROW)
         return true;
     row = old;
     fill_row(record, &row);
-    if (row.state != ROW_DONE && url[0] != '\0' && strcmp(url, row.url) != 0)
-        set_link(&row, url);
+    bool is_changed = row.state != ROW_DONE && url[0] != '\0' && strcmp(url, row.url) != 0;
+    if (is_changed && !change_link(p, &row, url, e))
+        return false;
     size_t n = row_encode(&row, bytes), n_old = row_encode(&old, old_bytes);
     if (n == n_old && memcmp(bytes, old_bytes, n) == 0)
         return true;
@@ -234,7 +331,7 @@ static bool import_record(struct plan *p, const struct csv_row *record, struct e
     identity_of_track(&id, record->fields[CSV_TRACK_ID]);
     if (!identity_resolve(p, &id, &number, &found, &first, e))
         return false;
-    (void)url_normalize(record->fields[CSV_URL], p->params->allow_http, url);
+    normalize_link(p, record->fields[CSV_URL], url);
     if (found)
         return refresh_row(p, number, record, url, e);
     struct catalog_row row = {.csv_line = record->line};
@@ -242,11 +339,15 @@ static bool import_record(struct plan *p, const struct csv_row *record, struct e
     fill_row(record, &row);
     set_link(&row, url);
     if (first != 0) {
-        row.state = ROW_DUP;
-        row.dup_of = first;
-        row_set_text(row.cause, sizeof row.cause, "same_track_id");
+        set_duplicate(&row, first, "same_track_id");
+        return add_row(p, &id, false, &row, e) && offer_link(p, first, url, e);
     }
-    return add_row(p, &id, first == 0, &row, e);
+    uint64_t twin;
+    if (!find_twin(p, url, &twin, e))
+        return false;
+    if (twin != 0)
+        set_duplicate(&row, twin, "same_link");
+    return add_row(p, &id, true, &row, e) && (twin != 0 || claim_link(p, &row, e));
 }
 
 static bool import_bad(struct plan *p, const struct csv_bad *bad, struct err *e)

@@ -3,9 +3,12 @@
  * grown or changed one it takes what is new and leaves what is known. Row numbers follow the order
  * of first sight.
  *
- *     a row known by its track id     its name, tags and so on are refreshed; a link that changed
- * is taken over unless the row is DONE the same id again in the file   DUP of the first a row that
- * cannot be used       BAD_ROW with its cause; known again by its bytes a row that vanished stays
+ *     a row known by its track id    its name, tags and so on are refreshed; a link that changed
+ *                                    is taken over unless the row is DONE
+ *     the same id again in the file  DUP of the first, which takes the link if it has none
+ *     the same link under another id DUP of the first
+ *     a row that cannot be used      BAD_ROW with its cause; known again by its bytes
+ *     a row that vanished            stays
  */
 #ifndef REFRAIN_PLAN_H
 #define REFRAIN_PLAN_H

@@ -18,9 +18,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -176,13 +178,29 @@ bool spool_clean(struct spool *s, struct err *e)
 
 /* ---------------------------------------------------------------- writer */
 
+static void item_init(struct spool_item *out, uint64_t row, const char *track_id, size_t n_bytes)
+{
+    *out = (struct spool_item){.row = row, .bytes = n_bytes};
+    snprintf(out->track_id, sizeof out->track_id, "%s", track_id);
+    spool_name(out->name, row, track_id);
+}
+
+/* A new file in tmp/. One that is there may be a link to a file of the user's: it is never opened
+ * for writing, only taken away. */
+static int make_file(struct spool *s, const struct spool_item *item)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+    int fd = openat(s->tmp_fd, item->name, flags, 0644);
+    if (fd < 0 && errno == EEXIST && unlinkat(s->tmp_fd, item->name, 0) == 0)
+        fd = openat(s->tmp_fd, item->name, flags, 0644);
+    return fd;
+}
+
 bool spool_write(struct spool *s, uint64_t row, const char *track_id, struct span bytes,
                  struct spool_item *out, struct err *e)
 {
-    *out = (struct spool_item){.row = row, .bytes = bytes.len};
-    snprintf(out->track_id, sizeof out->track_id, "%s", track_id);
-    spool_name(out->name, row, track_id);
-    int fd = openat(s->tmp_fd, out->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    item_init(out, row, track_id, bytes.len);
+    int fd = make_file(s, out);
     if (fd < 0)
         return err_set_errno(e, ERR_FATAL, errno, "cannot make %s/tmp/%s", s->path, out->name);
     bool ok = file_write_fd(fd, bytes, e);
@@ -194,6 +212,33 @@ bool spool_write(struct spool *s, uint64_t row, const char *track_id, struct spa
         return err_wrap(e, "%s/tmp/%s", s->path, out->name);
     }
     return true;
+}
+
+static bool clone_file(struct spool *s, const struct spool_item *item, int from_fd)
+{
+    int fd = make_file(s, item);
+    bool ok = fd >= 0 && ioctl(fd, FICLONE, from_fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (fd >= 0 && !ok)
+        unlinkat(s->tmp_fd, item->name, 0);
+    return ok;
+}
+
+/* The open file itself and not what its name may have become. */
+static bool link_file(struct spool *s, const struct spool_item *item, int from_fd)
+{
+    char from[64];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", from_fd);
+    return linkat(AT_FDCWD, from, s->tmp_fd, item->name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+bool spool_adopt(struct spool *s, uint64_t row, const char *track_id, int fd, struct span bytes,
+                 struct spool_item *out, struct err *e)
+{
+    item_init(out, row, track_id, bytes.len);
+    return clone_file(s, out, fd) || link_file(s, out, fd) ||
+           spool_write(s, row, track_id, bytes, out, e);
 }
 
 /* From so many on, one sync of the file system is cheaper than one of each file. */

@@ -35,6 +35,11 @@ MUST_CHECK bool spool_clean(struct spool *s, struct err *e);
 /* Writes bytes to tmp/; not yet durable and not visible. */
 MUST_CHECK bool spool_write(struct spool *s, uint64_t row, const char *track_id, struct span bytes,
                             struct spool_item *out, struct err *e);
+/* As spool_write, for a file that lies on a disk already: `fd` is open for reading and holds
+ * `bytes`. It is cloned (its blocks are shared), else linked, else copied; it is never written to.
+ */
+MUST_CHECK bool spool_adopt(struct spool *s, uint64_t row, const char *track_id, int fd,
+                            struct span bytes, struct spool_item *out, struct err *e);
 /* Makes n written items durable and visible: data synced, renamed into new/, directory synced. */
 MUST_CHECK bool spool_publish(struct spool *s, const struct spool_item *items, size_t n,
                               struct err *e);

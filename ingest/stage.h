@@ -17,7 +17,8 @@ struct stage_params {
     const struct conf_rate_list *limits;
     uint64_t seed;
     uint64_t attempts, backoff_ms, backoff_max_ms, max_redirects;
-    uint64_t preview_ms; /* how long previews are, where nothing else tells; 0: not known */
+    const char *file_root; /* beneath which file:// links may lie; "": none may */
+    uint64_t preview_ms;   /* how long previews are, where nothing else tells; 0: not known */
     uint64_t high_water_bytes, disk_floor_bytes;
     bool once;                 /* do not wait for rows that wait */
     bool watch;                /* when nothing is left, wait for the CSV to grow */

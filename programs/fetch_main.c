@@ -136,6 +136,7 @@ static struct stage_params stage_params(const struct dataset *d, const char *csv
         .backoff_ms = s->fetch.backoff_ms,
         .backoff_max_ms = s->fetch.backoff_max_ms,
         .max_redirects = s->fetch.max_redirects,
+        .file_root = s->fetch.file_root,
         .preview_ms = s->fetch.preview_ms,
         .high_water_bytes = s->spool.high_water_mib << 20,
         .disk_floor_bytes = s->disk_floor_mib << 20,

@@ -33,6 +33,7 @@ out.writerow(header)
 for i in range(int(sys.argv[3])):
     row = list(rows[i % len(rows)])
     row[0] = f"{row[0][:-2]}{i:02X}"
+    row[header.index("spotify_preview_url")] += f"?n={i}"
     out.writerow(row)
 PY
 
@@ -148,4 +149,13 @@ for kind in fixed_window fixed_window_half sliding_log token_bucket; do
     tap_ok "no restart broke the limit: $kind" \
         is "$(json_get "violations.$kind" <"$work/stats.json")" 0
 done
+
+# ---------------------------------------------------------------- at the steps towards the disk
+# A small version of tests/soak/kill_fetch.sh: every STEP_STRIDE-th place of all of them.
+# shellcheck source=tests/faults/lib.sh
+. tests/faults/lib.sh
+faults_begin faults 40
+tap_ok "fetch killed at steps towards the disk ends as if undisturbed" die_at_each 1 "${STEP_STRIDE:-16}"
+tap_ok "most of these kills hit: $n_killed" [ "$n_killed" -gt 5 ]
+tap_ok "fetch killed at random ends as if undisturbed" die_often 3 "$SEED"
 tap_done

@@ -1,6 +1,6 @@
 #include "store/compact.h"
 
-#include "store/tables.h"
+#include "store/content.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -83,6 +83,23 @@ static bool commit(struct compaction *c, struct err *e)
     return rc == MDB_SUCCESS || env_err(e, rc, "cannot commit", &c->to);
 }
 
+static int copy_entry(struct compaction *c, MDB_dbi from, MDB_dbi to, MDB_val key, MDB_val value)
+{
+    size_t n_bytes = value.mv_size;
+    uint64_t clip_key;
+    int rc;
+    if (from == c->from.clip) {
+        memcpy(&clip_key, key.mv_data, sizeof clip_key);
+        rc = content_resolve(&c->from, c->read, &value);
+        if (rc == MDB_SUCCESS)
+            rc = content_put(&c->to, c->write, clip_key, value_span(value), true, &n_bytes);
+    } else {
+        rc = mdb_put(c->write, to, &key, &value, MDB_APPEND);
+    }
+    c->open_bytes += n_bytes;
+    return rc;
+}
+
 static bool copy_table(struct compaction *c, MDB_dbi from, MDB_dbi to, struct err *e)
 {
     MDB_cursor *cursor = NULL;
@@ -94,10 +111,9 @@ static bool copy_table(struct compaction *c, MDB_dbi from, MDB_dbi to, struct er
         if (rc == MDB_SUCCESS && !c->write)
             rc = mdb_txn_begin(c->to.mdb, NULL, 0, &c->write);
         if (rc == MDB_SUCCESS)
-            rc = mdb_put(c->write, to, &key, &value, MDB_APPEND);
+            rc = copy_entry(c, from, to, key, value);
         if (rc != MDB_SUCCESS)
             break;
-        c->open_bytes += value.mv_size;
         if (c->open_bytes >= COMMIT_BYTES)
             ok = commit(c, e);
     }

@@ -148,13 +148,20 @@ static bool missing_tables(const struct env *env, struct err *e)
     return no_tensors_yet(env, e);
 }
 
-static int open_tables_in(struct env *env, MDB_txn *txn, unsigned create)
+static int open_tables_in(struct env *env, MDB_txn *txn, enum env_mode mode)
 {
+    unsigned create = mode == ENV_WRITE ? MDB_CREATE : 0;
     int rc = mdb_dbi_open(txn, "clip", create | MDB_INTEGERKEY, &env->clip);
     if (rc == MDB_SUCCESS)
         rc = mdb_dbi_open(txn, "track", create | MDB_INTEGERKEY, &env->track);
     if (rc == MDB_SUCCESS)
         rc = mdb_dbi_open(txn, "meta", create, &env->meta);
+    if (rc == MDB_SUCCESS)
+        rc = mdb_dbi_open(txn, "content", create | MDB_INTEGERKEY, &env->content);
+    if (rc == MDB_NOTFOUND && env->meta != 0) {
+        env->content = 0;
+        rc = MDB_SUCCESS;
+    }
     return rc;
 }
 
@@ -165,7 +172,7 @@ static bool open_tables(struct env *env, enum env_mode mode, struct err *e)
     bool schema_known = true;
     int rc = mdb_txn_begin(env->mdb, NULL, mode == ENV_WRITE ? 0 : MDB_RDONLY, &txn);
     if (rc == MDB_SUCCESS)
-        rc = open_tables_in(env, txn, mode == ENV_WRITE ? MDB_CREATE : 0);
+        rc = open_tables_in(env, txn, mode);
     if (rc == MDB_SUCCESS && !meta_is_new(env, txn))
         schema_known = meta_get_recipe(env, txn, &recipe, e);
     else if (rc == MDB_SUCCESS && mode == ENV_READ)

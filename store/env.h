@@ -30,6 +30,7 @@ struct env {
     char dir[PATH_BYTES]; /* the store's folder */
     MDB_env *mdb;
     MDB_dbi clip, track, meta;
+    MDB_dbi content;  /* store/content.h; 0 in a store that older programs wrote */
     int dir_fd;       /* carries the shared flock */
     int immutable_fd; /* lock file held shared when there is no reader table; or -1 */
     size_t page_bytes;

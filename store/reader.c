@@ -1,6 +1,6 @@
 #include "store/reader.h"
 #include "base/mem.h"
-#include "store/tables.h"
+#include "store/content.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -167,6 +167,8 @@ bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_va
 {
     MDB_val k = {sizeof key, &key};
     int rc = mdb_get(seat->txn, s->env.clip, &k, out);
+    if (rc == MDB_SUCCESS)
+        rc = content_resolve(&s->env, seat->txn, out);
     if (rc == MDB_NOTFOUND)
         return err_set(e, ERR_PERM, "no record of row %" PRIu64 ", clip %u, view %u",
                        store_key_row(key), store_key_clip(key), store_key_view(key));
@@ -363,6 +365,8 @@ int store_walk(struct store *s, struct store_seat *seat, MDB_dbi table, store_wa
                 break;
             keys[n] = 0;
             memcpy(&keys[n], k.mv_data, size_min(sizeof keys[n], k.mv_size));
+            if (table == s->env.clip)
+                content_resolve(&s->env, seat->txn, &seat->values[n]);
         }
         if (table == s->env.clip)
             store_ask_for_pages(s, seat, n);

@@ -1,5 +1,5 @@
 #include "base/mem.h"
-#include "store/tables.h"
+#include "store/content.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +29,8 @@ struct store_writer {
 };
 
 enum {
-    TREE_SLACK_BYTES = 1 << 20,  /* what leaf and branch pages of one batch may take */
+    TREE_SLACK_BYTES = 1 << 20,  /* what leaf and branch pages of one batch may take, and ... */
+    TREE_PAGES_A_RECORD = 2,     /* ... these for each record: its hash lands anywhere */
     BATCH_RECORDS_MAX = 32768,   /* LMDB keeps at most 131,071 dirty pages a transaction */
     DIFFERENCE_SHOWN_BYTES = 90, /* of each side, in a message */
 };
@@ -58,12 +59,13 @@ static bool recipe_refuse(const struct env *env, const struct store_recipe *stor
     if (a_len == 0 && b_len == 0)
         return err_set(e, ERR_USAGE,
                        "%.120s was made with spec %016" PRIx64 " as %s, this is spec %016" PRIx64
-                       " as %s; go back to it, or move the folder away to extract anew",
+                       " as %s; go back to it, or keep it aside with \"refrain store retire\" and "
+                       "extract anew",
                        env->dir, stored->spec_hash, record_dtype_name(stored->dtype),
                        wanted->spec_hash, record_dtype_name(wanted->dtype));
     return err_set(e, ERR_USAGE,
                    "%.120s was made with \"%.*s\", the configuration says \"%.*s\"; set it back, "
-                   "or move the folder away to extract anew",
+                   "or keep it aside with \"refrain store retire\" and extract anew",
                    env->dir, a_len, a, b_len, b);
 }
 
@@ -160,12 +162,18 @@ void store_writer_close(struct store_writer *w)
 
 /* ---------------------------------------------------------------- room */
 
+/* What the open batch will write besides its records. */
+static uint64_t tree_bytes(const struct store_writer *w)
+{
+    return TREE_SLACK_BYTES + TREE_PAGES_A_RECORD * w->env.page_bytes * w->batch_clips;
+}
+
 static bool disk_check(const struct store_writer *w, uint64_t more_bytes, struct err *e)
 {
     uint64_t free_bytes;
     if (!file_free_bytes(w->env.dir, &free_bytes, e))
         return false;
-    uint64_t need = w->batch_bytes + more_bytes + TREE_SLACK_BYTES;
+    uint64_t need = w->batch_bytes + more_bytes + tree_bytes(w);
     if (free_bytes >= need + w->params.disk_floor_bytes)
         return true;
     return err_set(e, ERR_FATAL,
@@ -184,7 +192,7 @@ static bool map_check(struct store_writer *w, uint64_t more_bytes, struct err *e
     if (rc != MDB_SUCCESS)
         return env_err(e, rc, "cannot ask the size of its map", &w->env);
     uint64_t used = ((uint64_t)info.me_last_pgno + 1) * w->env.page_bytes;
-    uint64_t need = used + w->batch_bytes + more_bytes + TREE_SLACK_BYTES;
+    uint64_t need = used + w->batch_bytes + more_bytes + tree_bytes(w);
     if (need <= info.me_mapsize)
         return true;
     return store_commit(w, e) && env_grow(&w->env, need * 2, e);
@@ -234,22 +242,13 @@ static bool track_check(struct store_writer *w, const struct store_track *track,
 
 static int record_put(struct store_writer *w, const struct store_view *view)
 {
-    uint64_t k = view->key;
-    size_t padded = value_padded_bytes(view->record.len, w->env.page_bytes);
-    MDB_val key = {sizeof k, &k}, value = {padded, NULL};
-    /* MDB_APPEND fills leaves whole where keys happen to come in order. */
-    unsigned flags = MDB_RESERVE | (k > w->last_key ? MDB_APPEND : MDB_NOOVERWRITE);
-    int rc = mdb_put(w->txn, w->env.clip, &key, &value, flags);
-    if (rc == MDB_KEYEXIST && (flags & MDB_APPEND)) {
-        value = (MDB_val){padded, NULL};
-        rc = mdb_put(w->txn, w->env.clip, &key, &value, MDB_RESERVE | MDB_NOOVERWRITE);
-    }
+    size_t n_bytes = 0;
+    int rc =
+        content_put(&w->env, w->txn, view->key, view->record, view->key > w->last_key, &n_bytes);
     if (rc != MDB_SUCCESS)
         return rc;
-    memcpy(value.mv_data, view->record.ptr, view->record.len);
-    memset((uint8_t *)value.mv_data + view->record.len, 0, padded - view->record.len);
-    w->last_key = u64_max(w->last_key, k);
-    w->batch_bytes += padded + 16;
+    w->last_key = u64_max(w->last_key, view->key);
+    w->batch_bytes += n_bytes;
     return MDB_SUCCESS;
 }
 

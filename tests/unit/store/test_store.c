@@ -1,6 +1,8 @@
 #include "base/hash.h"
 #include "store/compact.h"
+#include "store/content.h"
 #include "store/env.h"
+#include "store/generation.h"
 #include "store/verify.h"
 #include "tests/unit/store/fixture.h"
 
@@ -352,6 +354,149 @@ static void test_map_grows(void)
     fixture_remove(dir);
 }
 
+/* ---------------------------------------------------------------- generations */
+
+/* Another recipe begins another folder, and only when the old one was retired. */
+static void test_a_second_generation(void)
+{
+    static const uint64_t rows[] = {1, 2};
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct store *old = NULL;
+    float out[N_VALUES];
+    uint64_t key = store_key(1, 0, 0);
+    char dir[PATH_BYTES], folder[PATH_BYTES], want[PATH_BYTES];
+    fixture_dir(dir);
+    CHECK(!store_retire(dir, folder, &e) && e.kind == ERR_PERM);
+    CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
+    uint64_t root = stat_of(dir).root;
+    CHECK_OK(store_open(dir, &old, &e), &e);
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    CHECK(!store_retire(dir, folder, &e) && strstr(e.msg, "process"));
+    store_writer_close(w);
+    snprintf(recipe.text, sizeof recipe.text, "another=1\n");
+    recipe.spec_hash++;
+    e = (struct err){0};
+    CHECK(!store_writer_open(dir, &recipe, &params, &w, &e));
+    CHECK(e.kind == ERR_USAGE && strstr(e.msg, "refrain store retire"));
+    CHECK(!store_generation(dir, 1, folder));
+    CHECK_OK(store_retire(dir, folder, &e), &e);
+    CHECK_OK(path_join(want, dir, "features.1.mdb", &e), &e);
+    CHECK_STR(folder, want);
+    CHECK(store_generation(dir, 1, folder) && !store_generation(dir, 2, folder));
+    CHECK(!store_exists(dir));
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    store_writer_close(w);
+    CHECK_U64(stat_of(dir).clips, 0); /* the new one */
+    CHECK_U64(stat_of(want).root, root);
+    CHECK_OK(store_read_batch(old, &key, 1, FIXTURE_FRAMES, FIXTURE_MELS, out, &e), &e);
+    store_close(old);
+    CHECK_OK(store_retire(dir, folder, &e), &e);
+    CHECK(strstr(folder, "features.2.mdb"));
+    fixture_remove(dir);
+}
+
+/* ---------------------------------------------------------------- equal records */
+
+enum { SAME_ROWS = 6 };
+
+/* One preview under many rows: three of them are rows 1, 3, 5, the others are alike too. */
+static void put_alike(const char *dir, const uint64_t rows[SAME_ROWS])
+{
+    struct err e = {0};
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct store_writer *w = NULL;
+    struct buf record;
+    buf_init(&record, RECORD_MAX_BYTES);
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    for (size_t i = 0; i < SAME_ROWS; i++) {
+        char id[32];
+        bool added;
+        snprintf(id, sizeof id, "TR%08u", (unsigned)rows[i]);
+        CHECK_OK(fixture_record(enc, rows[i] % 2, &record, &e), &e);
+        struct store_view view = {store_key(rows[i], 0, 0), buf_span(&record), ""};
+        struct store_track track = {rows[i], id, rows[i] % 2, &view, 1};
+        CHECK_OK(store_put_track(w, &track, 0, &added, &e), &e);
+        if (i % 2 == 1)
+            CHECK_OK(store_commit(w, &e), &e);
+    }
+    store_writer_close(w);
+    buf_release(&record);
+    record_encoder_free(enc);
+}
+
+static size_t count_owned(const char *dir)
+{
+    struct err e = {0};
+    struct env env;
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    MDB_val k, v;
+    size_t n = 0;
+    CHECK_OK(env_open(&env, dir, ENV_READ, 1 << 30, &e), &e);
+    CHECK(mdb_txn_begin(env.mdb, NULL, MDB_RDONLY, &txn) == 0);
+    CHECK(mdb_cursor_open(txn, env.clip, &cursor) == 0);
+    while (mdb_cursor_get(cursor, &k, &v, MDB_NEXT) == 0)
+        n += !content_is_alias(v);
+    mdb_cursor_close(cursor);
+    mdb_txn_abort(txn);
+    env_close(&env);
+    return n;
+}
+
+/* Equal bytes are stored once; which of them came first is seen in nothing. */
+static void test_equal_records_are_stored_once(void)
+{
+    static const uint64_t orders[2][SAME_ROWS] = {{1, 2, 3, 4, 5, 6}, {6, 5, 4, 3, 2, 1}};
+    struct buf files[2];
+    uint64_t roots[2];
+    for (size_t i = 0; i < 2; i++) {
+        struct err e = {0};
+        struct store *s = NULL;
+        struct root_sum sum = {.checked = true};
+        struct verify_report report;
+        struct compact_report compacted;
+        char dir[PATH_BYTES], path[PATH_BYTES];
+        float got[SAME_ROWS * N_VALUES], want[N_VALUES];
+        uint64_t keys[SAME_ROWS];
+        fixture_dir(dir);
+        put_alike(dir, orders[i]);
+        CHECK_U64(count_owned(dir), 2);
+        CHECK_OK(store_verify(dir, true, NULL, &report, &e), &e);
+        CHECK_U64(report.n_damaged, 0);
+        for (uint64_t k = 0; k < SAME_ROWS; k++)
+            keys[k] = store_key(k + 1, 0, 0);
+        CHECK_OK(store_open(dir, &s, &e), &e);
+        CHECK_OK(store_read_batch(s, keys, SAME_ROWS, FIXTURE_FRAMES, FIXTURE_MELS, got, &e), &e);
+        CHECK_OK(store_each(s, add_root, &sum, &e), &e);
+        CHECK_U64(sum.n, SAME_ROWS);
+        CHECK(sum.checked);
+        for (size_t k = 0; k < SAME_ROWS; k++) {
+            fixture_clip((k + 1) % 2, FIXTURE_FRAMES, FIXTURE_MELS, want);
+            for (size_t j = 0; j < N_VALUES; j++)
+                CHECK_NEAR(got[k * N_VALUES + j], want[j], 0.157);
+        }
+        store_close(s);
+        roots[i] = sum.root;
+        CHECK_U64(stat_of(dir).root, sum.root);
+        CHECK_OK(store_compact(dir, &compacted, &e), &e);
+        CHECK_U64(compacted.root, sum.root);
+        CHECK_U64(count_owned(dir), 2);
+        buf_init(&files[i], 1 << 26);
+        CHECK_OK(path_join(path, dir, "features.mdb/data.mdb", &e), &e);
+        CHECK_OK(file_read_all(path, &files[i], &e), &e);
+        fixture_remove(dir);
+    }
+    CHECK_U64(roots[0], roots[1]);
+    CHECK(files[0].len == files[1].len && memcmp(files[0].data, files[1].data, files[0].len) == 0);
+    buf_release(&files[0]);
+    buf_release(&files[1]);
+}
+
 /* ---------------------------------------------------------------- a second store */
 
 enum { SEQUENCE_BANDS = 12, SEQUENCES = 9 };
@@ -474,6 +619,8 @@ int main(void)
     RUN(test_foreign_records_refused);
     RUN(test_missing_things);
     RUN(test_map_grows);
+    RUN(test_a_second_generation);
+    RUN(test_equal_records_are_stored_once);
     RUN(test_store_of_sequences);
     RUN(test_what_a_path_means);
     return test_done();

@@ -1,0 +1,416 @@
+#include "match/align.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+
+/*
+ * Cells. Two stacks of ALIGN_STACK frames are compared by the sum of their frames' products. A cell
+ * counts by how many standard deviations it lies above the mean of its row and of its column,
+ * whichever is less, minus CELL_OFFSET and cut at +-CELL_CAP. The binary recurrence of Serra et al.
+ * sets a fixed share of each row whether or not anything stands out, which is what loses short
+ * passages (docs/MATCH.md has the figures).
+ *
+ * Inner loops run over BLOCK neighbouring columns, so that compilers turn them into vectors. The
+ * integers are exact, and the few float operations are the same for every cell whatever the width,
+ * so all machines give the same bits. Rows are filled up to whole blocks with cells that only
+ * lower a path.
+ */
+enum {
+    BLOCK = 32,
+    EDGE = BLOCK, /* zeros in front of a row of scores */
+    PRODUCT_SHIFT = 5,
+    FLUSH_ROWS = 256, /* squares of so many stacks fit 32 bits */
+    SCORE_MAX = 32000,
+    SKIP_COST = 5,   /* 0.3 deviations for a step that leaves a frame out */
+    HARMONY_PART = 5 /* of 16, in both; the rest is the melody's */
+};
+
+static const float CELL_OFFSET = 1.5F, CELL_CAP = 1.5F;
+
+struct aligner {
+    enum simd simd;
+    struct align_side a;
+    size_t n_rows, n_columns, stride;    /* of the present matrix; stride in whole blocks */
+    int16_t *b_classes;                  /* (ASPECTS, 2 * SEQUENCE_CLASSES, stride + BLOCK) */
+    int16_t *products;                   /* (ALIGN_STACK, stride + BLOCK): a ring of rows */
+    int16_t *stacked;                    /* (n_rows, stride) */
+    int16_t *cells[ALIGN_MODES];         /* (n_rows, stride) */
+    int16_t *scores;                     /* (3 or n_rows + 2, EDGE + stride) */
+    float *row_mean, *row_inverse;       /* (n_rows) */
+    float *column_mean, *column_inverse; /* (stride) */
+    uint32_t *column_part, *column_part_squares; /* (stride), of at most FLUSH_ROWS rows */
+    uint64_t *column_sum, *column_squares;       /* (stride) */
+    struct align_cell *path;
+    size_t cap_stride, cap_rows, cap_cells, cap_scores, cap_path;
+};
+
+struct align_side align_side_of(const struct sequence *s, uint32_t from, uint32_t n_frames)
+{
+    assert(from + n_frames <= s->n_frames);
+    struct align_side side = {.n_frames = n_frames};
+    for (size_t i = 0; i < ASPECTS; i++)
+        side.levels[i] = sequence_aspect(s, (enum aspect)i) + (size_t)from * SEQUENCE_CLASSES;
+    return side;
+}
+
+struct aligner *aligner_new(enum simd simd)
+{
+    struct aligner *al = mem_zalloc(1, sizeof *al);
+    al->simd = simd;
+    return al;
+}
+
+static void columns_release(struct aligner *al)
+{
+    mem_free(al->b_classes);
+    mem_free(al->products);
+    mem_free(al->column_mean);
+    mem_free(al->column_inverse);
+    mem_free(al->column_part);
+    mem_free(al->column_part_squares);
+    mem_free(al->column_sum);
+    mem_free(al->column_squares);
+}
+
+static void cells_release(struct aligner *al)
+{
+    mem_free(al->stacked);
+    for (size_t i = 0; i < ALIGN_MODES; i++)
+        mem_free(al->cells[i]);
+}
+
+void aligner_free(struct aligner *al)
+{
+    if (!al)
+        return;
+    columns_release(al);
+    cells_release(al);
+    mem_free(al->scores);
+    mem_free(al->row_mean);
+    mem_free(al->row_inverse);
+    mem_free(al->path);
+    mem_free(al);
+}
+
+void aligner_set_a(struct aligner *al, const struct align_side *a)
+{
+    assert(a->n_frames >= ALIGN_STACK && a->n_frames <= ALIGN_FRAMES_MAX);
+    al->a = *a;
+    al->n_rows = a->n_frames - ALIGN_STACK + 1;
+    if (al->n_rows > al->cap_rows) {
+        al->row_mean = mem_resize(al->row_mean, al->n_rows, sizeof *al->row_mean);
+        al->row_inverse = mem_resize(al->row_inverse, al->n_rows, sizeof *al->row_inverse);
+        al->cap_rows = al->n_rows;
+    }
+}
+
+static void reserve_columns(struct aligner *al, size_t stride)
+{
+    if (stride <= al->cap_stride)
+        return;
+    columns_release(al);
+    const size_t classes = (size_t)ASPECTS * 2 * SEQUENCE_CLASSES, padded = stride + BLOCK;
+    al->b_classes = mem_alloc_aligned(classes * padded, sizeof *al->b_classes);
+    al->products = mem_alloc_aligned(ALIGN_STACK * padded, sizeof *al->products);
+    al->column_mean = mem_alloc_aligned(stride, sizeof *al->column_mean);
+    al->column_inverse = mem_alloc_aligned(stride, sizeof *al->column_inverse);
+    al->column_part = mem_alloc_aligned(stride, sizeof *al->column_part);
+    al->column_part_squares = mem_alloc_aligned(stride, sizeof *al->column_part_squares);
+    al->column_sum = mem_alloc_aligned(stride, sizeof *al->column_sum);
+    al->column_squares = mem_alloc_aligned(stride, sizeof *al->column_squares);
+    al->cap_stride = stride;
+}
+
+static void reserve_cells(struct aligner *al)
+{
+    size_t n = al->n_rows * al->stride;
+    if (n <= al->cap_cells)
+        return;
+    cells_release(al);
+    al->stacked = mem_alloc_aligned(n, sizeof *al->stacked);
+    for (size_t i = 0; i < ALIGN_MODES; i++)
+        al->cells[i] = mem_alloc_aligned(n, sizeof *al->cells[i]);
+    al->cap_cells = n;
+}
+
+static void reserve_scores(struct aligner *al, size_t n_rows)
+{
+    size_t n = n_rows * (EDGE + al->stride);
+    if (n <= al->cap_scores)
+        return;
+    mem_free(al->scores);
+    al->scores = mem_alloc_aligned(n, sizeof *al->scores);
+    al->cap_scores = n;
+}
+
+/* Classes of b as rows, each twice, so that a rotation is an offset. */
+static void set_b(struct aligner *al, const struct align_side *b)
+{
+    assert(b->n_frames >= ALIGN_STACK && b->n_frames <= ALIGN_FRAMES_MAX);
+    al->n_columns = b->n_frames - ALIGN_STACK + 1;
+    al->stride = ((size_t)b->n_frames + BLOCK - 1) / BLOCK * BLOCK;
+    reserve_columns(al, al->stride);
+    reserve_cells(al);
+    const size_t padded = al->stride + BLOCK;
+    memset(al->b_classes, 0,
+           (size_t)ASPECTS * 2 * SEQUENCE_CLASSES * padded * sizeof *al->b_classes);
+    for (size_t aspect = 0; aspect < ASPECTS; aspect++)
+        for (size_t c = 0; c < SEQUENCE_CLASSES; c++) {
+            int16_t *row = al->b_classes + (aspect * 2 * SEQUENCE_CLASSES + c) * padded;
+            for (size_t j = 0; j < b->n_frames; j++)
+                row[j] = b->levels[aspect][j * SEQUENCE_CLASSES + c];
+            memcpy(row + SEQUENCE_CLASSES * padded, row, padded * sizeof *row);
+        }
+}
+
+/* ---------------------------------------------------------------- cells */
+
+/* Frames are at most 127 long, so that a product is below 2^14 and a stack's sum below 2^12. */
+LANE_BODY void products_body(const uint8_t *frame, const int16_t *classes, size_t stride,
+                             int16_t *out)
+{
+    for (size_t at = 0; at < stride; at += BLOCK) {
+        int16_t sum[BLOCK] = {0};
+        for (size_t c = 0; c < SEQUENCE_CLASSES; c++) {
+            const int16_t level = frame[c], *b = classes + c * stride + at;
+            LANE_LOOP
+            for (size_t l = 0; l < BLOCK; l++)
+                sum[l] = (int16_t)(sum[l] + level * b[l]);
+        }
+        LANE_LOOP
+        for (size_t l = 0; l < BLOCK; l++)
+            out[at + l] = (int16_t)(sum[l] >> PRODUCT_SHIFT);
+    }
+}
+LANE_VERSIONS(products, (const uint8_t *frame, const int16_t *classes, size_t stride, int16_t *out),
+              (frame, classes, stride, out))
+
+/* rows: ALIGN_STACK rows of products; the k-th is read k columns further on. */
+LANE_BODY void stack_body(const int16_t *const rows[ALIGN_STACK], size_t stride, int16_t *out)
+{
+    for (size_t at = 0; at < stride; at += BLOCK) {
+        int16_t sum[BLOCK] = {0};
+        for (size_t k = 0; k < ALIGN_STACK; k++) {
+            const int16_t *row = rows[k] + at + k;
+            LANE_LOOP
+            for (size_t l = 0; l < BLOCK; l++)
+                sum[l] = (int16_t)(sum[l] + row[l]);
+        }
+        memcpy(out + at, sum, sizeof sum);
+    }
+}
+LANE_VERSIONS(stack, (const int16_t *const rows[ALIGN_STACK], size_t stride, int16_t *out),
+              (rows, stride, out))
+
+/* Adds a row to the columns' sums and gives its own, in lanes that hold at most
+ * ALIGN_FRAMES_MAX / BLOCK values each. */
+LANE_BODY void add_row_body(const int16_t *row, size_t stride, uint32_t *sums, uint32_t *squares,
+                            uint32_t row_sum[BLOCK], uint32_t row_squares[BLOCK])
+{
+    for (size_t at = 0; at < stride; at += BLOCK) {
+        LANE_LOOP
+        for (size_t l = 0; l < BLOCK; l++) {
+            uint32_t x = (uint32_t)row[at + l], xx = x * x;
+            sums[at + l] += x;
+            squares[at + l] += xx;
+            row_sum[l] += x;
+            row_squares[l] += xx;
+        }
+    }
+}
+LANE_VERSIONS(add_row,
+              (const int16_t *row, size_t stride, uint32_t *sums, uint32_t *squares,
+               uint32_t row_sum[BLOCK], uint32_t row_squares[BLOCK]),
+              (row, stride, sums, squares, row_sum, row_squares))
+
+/* A row or column in which nothing differs stands out nowhere. */
+static void deviation(uint64_t sum, uint64_t squares, size_t n, float *mean, float *inverse)
+{
+    double m = (double)sum / (double)n, v = (double)squares / (double)n - m * m;
+    *mean = (float)m;
+    *inverse = v >= 1 ? (float)(1 / sqrt(v)) : 0;
+}
+
+static void flush_columns(struct aligner *al)
+{
+    for (size_t j = 0; j < al->stride; j++) {
+        al->column_sum[j] += al->column_part[j];
+        al->column_squares[j] += al->column_part_squares[j];
+    }
+    memset(al->column_part, 0, al->stride * sizeof *al->column_part);
+    memset(al->column_part_squares, 0, al->stride * sizeof *al->column_part_squares);
+}
+
+static void stack_rows(struct aligner *al, enum aspect aspect, unsigned rotation)
+{
+    const size_t padded = al->stride + BLOCK;
+    const int16_t *classes =
+        al->b_classes + ((size_t)aspect * 2 * SEQUENCE_CLASSES + rotation) * padded;
+    memset(al->column_sum, 0, al->stride * sizeof *al->column_sum);
+    memset(al->column_squares, 0, al->stride * sizeof *al->column_squares);
+    memset(al->column_part, 0, al->stride * sizeof *al->column_part);
+    memset(al->column_part_squares, 0, al->stride * sizeof *al->column_part_squares);
+    for (size_t t = 0; t < al->a.n_frames; t++) {
+        const uint8_t *frame = al->a.levels[aspect] + t * SEQUENCE_CLASSES;
+        LANE_CALL(al->simd, products,
+                  (frame, classes, padded, al->products + t % ALIGN_STACK * padded));
+        if (t + 1 < ALIGN_STACK)
+            continue;
+        const size_t i = t + 1 - ALIGN_STACK;
+        const int16_t *rows[ALIGN_STACK];
+        for (size_t k = 0; k < ALIGN_STACK; k++)
+            rows[k] = al->products + (i + k) % ALIGN_STACK * padded;
+        int16_t *row = al->stacked + i * al->stride;
+        LANE_CALL(al->simd, stack, (rows, al->stride, row));
+        memset(row + al->n_columns, 0, (al->stride - al->n_columns) * sizeof *row);
+
+        uint32_t sums[BLOCK] = {0}, squares[BLOCK] = {0};
+        uint64_t sum = 0, square = 0;
+        LANE_CALL(al->simd, add_row,
+                  (row, al->stride, al->column_part, al->column_part_squares, sums, squares));
+        for (size_t l = 0; l < BLOCK; l++) {
+            sum += sums[l];
+            square += squares[l];
+        }
+        deviation(sum, square, al->n_columns, &al->row_mean[i], &al->row_inverse[i]);
+        if ((i + 1) % FLUSH_ROWS == 0)
+            flush_columns(al);
+    }
+    flush_columns(al);
+    for (size_t j = 0; j < al->stride; j++)
+        deviation(al->column_sum[j], al->column_squares[j], al->n_rows, &al->column_mean[j],
+                  &al->column_inverse[j]);
+}
+
+LANE_BODY void grade_body(const int16_t *row, float mean, float inverse, const float *means,
+                          const float *inverses, size_t stride, int16_t *out)
+{
+    for (size_t at = 0; at < stride; at += BLOCK) {
+        LANE_LOOP
+        for (size_t l = 0; l < BLOCK; l++) {
+            float x = (float)row[at + l];
+            float by_row = (x - mean) * inverse, by_column = (x - means[at + l]) * inverses[at + l];
+            float z = (by_row < by_column ? by_row : by_column) - CELL_OFFSET;
+            z = z > CELL_CAP ? CELL_CAP : z;
+            z = z < -CELL_CAP ? -CELL_CAP : z;
+            out[at + l] = (int16_t)(int32_t)(z * ALIGN_UNIT);
+        }
+    }
+}
+LANE_VERSIONS(grade,
+              (const int16_t *row, float mean, float inverse, const float *means,
+               const float *inverses, size_t stride, int16_t *out),
+              (row, mean, inverse, means, inverses, stride, out))
+
+LANE_BODY void mix_body(const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out)
+{
+    for (size_t at = 0; at < n; at += BLOCK) {
+        LANE_LOOP
+        for (size_t l = 0; l < BLOCK; l++)
+            out[at + l] =
+                (int16_t)((harmony[at + l] * HARMONY_PART + melody[at + l] * (16 - HARMONY_PART)) >>
+                          4);
+    }
+}
+LANE_VERSIONS(mix, (const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out),
+              (harmony, melody, n, out))
+
+static void make_cells(struct aligner *al, unsigned rotation)
+{
+    static const enum align_mode mode_of[ASPECTS] = {ALIGN_HARMONY, ALIGN_MELODY};
+    for (size_t aspect = 0; aspect < ASPECTS; aspect++) {
+        stack_rows(al, (enum aspect)aspect, rotation);
+        for (size_t i = 0; i < al->n_rows; i++)
+            LANE_CALL(al->simd, grade,
+                      (al->stacked + i * al->stride, al->row_mean[i], al->row_inverse[i],
+                       al->column_mean, al->column_inverse, al->stride,
+                       al->cells[mode_of[aspect]] + i * al->stride));
+    }
+    LANE_CALL(al->simd, mix,
+              (al->cells[ALIGN_HARMONY], al->cells[ALIGN_MELODY], al->n_rows * al->stride,
+               al->cells[ALIGN_BOTH]));
+}
+
+int32_t aligner_cell(const struct aligner *al, enum align_mode mode, uint32_t a, uint32_t b)
+{
+    assert(a < al->n_rows && b < al->n_columns);
+    return al->cells[mode][a * al->stride + b];
+}
+
+/* ---------------------------------------------------------------- paths */
+
+/* One row of scores from the two before it, which have EDGE zeros in front; the best of the row by
+ * lane. */
+LANE_BODY void advance_body(const int16_t *cells, const int16_t *before, const int16_t *before2,
+                            size_t stride, int16_t *out, int16_t best[BLOCK])
+{
+    for (size_t at = 0; at < stride; at += BLOCK) {
+        LANE_LOOP
+        for (size_t l = 0; l < BLOCK; l++) {
+            const int16_t *one = before + at + l;
+            int16_t straight = one[-1];
+            int16_t b_skips = (int16_t)(one[-2] - SKIP_COST);
+            int16_t a_skips = (int16_t)(before2[at + l - 1] - SKIP_COST);
+            int16_t from = b_skips > a_skips ? b_skips : a_skips;
+            from = straight > from ? straight : from;
+            int16_t score = (int16_t)(from + cells[at + l]);
+            score = score > 0 ? score : 0;
+            score = score < SCORE_MAX ? score : SCORE_MAX;
+            out[at + l] = score;
+            best[l] = score > best[l] ? score : best[l];
+        }
+    }
+}
+LANE_VERSIONS(advance,
+              (const int16_t *cells, const int16_t *before, const int16_t *before2, size_t stride,
+               int16_t *out, int16_t best[BLOCK]),
+              (cells, before, before2, stride, out, best))
+
+/* The best path's end in one mode's cells. keep: rows of scores stay, row i at i + 2; otherwise
+ * three rows take turns. */
+static void find_best(struct aligner *al, enum align_mode mode, bool keep, struct align_end *out)
+{
+    const size_t width = EDGE + al->stride, n_kept = keep ? al->n_rows + 2 : 3;
+    reserve_scores(al, n_kept);
+    memset(al->scores, 0, 2 * width * sizeof *al->scores);
+    for (size_t r = 2; r < n_kept; r++)
+        memset(al->scores + r * width, 0, EDGE * sizeof *al->scores);
+    *out = (struct align_end){0};
+    for (size_t i = 0; i < al->n_rows; i++) {
+        int16_t best[BLOCK] = {0}, most = 0;
+        int16_t *row = al->scores + (i + 2) % n_kept * width + EDGE;
+        const int16_t *before = al->scores + (i + 1) % n_kept * width + EDGE;
+        const int16_t *before2 = al->scores + i % n_kept * width + EDGE;
+        LANE_CALL(al->simd, advance,
+                  (al->cells[mode] + i * al->stride, before, before2, al->stride, row, best));
+        for (size_t l = 0; l < BLOCK; l++)
+            most = best[l] > most ? best[l] : most;
+        if (most <= out->score)
+            continue;
+        size_t j = 0;
+        while (row[j] != most)
+            j++;
+        *out = (struct align_end){.score = most, .a = (uint32_t)i, .b = (uint32_t)j};
+    }
+}
+
+void aligner_score(struct aligner *al, const struct align_side *b, unsigned rotations,
+                   struct align_end out[ALIGN_MODES])
+{
+    assert((rotations & ~(unsigned)ALIGN_ROTATIONS) == 0);
+    set_b(al, b);
+    memset(out, 0, ALIGN_MODES * sizeof *out);
+    for (unsigned r = 0; r < SEQUENCE_CLASSES; r++) {
+        if ((rotations >> r & 1) == 0)
+            continue;
+        make_cells(al, r);
+        for (size_t mode = 0; mode < ALIGN_MODES; mode++) {
+            struct align_end end;
+            find_best(al, (enum align_mode)mode, false, &end);
+            end.rotation = r;
+            if (end.score > out[mode].score)
+                out[mode] = end;
+        }
+    }
+}

@@ -164,6 +164,14 @@ static bool value_parse(const struct conf_key *k, const char *text, void *values
         snprintf(at, CONF_STR_BYTES, "%s", text);
         return true;
     case CONF_ENUM:
+        if (k->max > 0 && parse_u64(text, &u) && (double)u >= k->min && (double)u <= k->max) {
+            *(int *)at = -(int)u;
+            return true;
+        }
+        if (k->max > 0)
+            return parse_enum(k->choices, text, at) ||
+                   err_set(e, ERR_USAGE, "'%s' is not one of %s and no number %.15g..%.15g", text,
+                           k->choices, k->min, k->max);
         return parse_enum(k->choices, text, at) ||
                err_set(e, ERR_USAGE, "'%s' is not one of %s", text, k->choices);
     case CONF_RATES:
@@ -371,7 +379,10 @@ static void value_text(const struct conf_key *k, const void *values, char *out, 
         snprintf(out, cap, "%s", (const char *)at);
         break;
     case CONF_ENUM:
-        enum_name(k->choices, *(const int *)at, out, cap);
+        if (*(const int *)at < 0)
+            snprintf(out, cap, "%d", -*(const int *)at);
+        else
+            enum_name(k->choices, *(const int *)at, out, cap);
         break;
     case CONF_RATES:
         assert(!"a family is printed item by item");
@@ -406,6 +417,9 @@ static bool print_range(struct buf *out, const struct conf_key *k, struct err *e
         return buf_printf(out, e, "# default %s%s%s, range %.15g..%.15g\n", k->initial,
                           *k->unit ? " " : "", k->unit, k->min, k->max);
     case CONF_ENUM:
+        if (k->max > 0)
+            return buf_printf(out, e, "# default %s, one of %s, or a number %.15g..%.15g\n",
+                              k->initial, k->choices, k->min, k->max);
         return buf_printf(out, e, "# default %s, one of %s\n", k->initial, k->choices);
     case CONF_BOOL:
         return buf_printf(out, e, "# default %s, on or off\n", k->initial);

@@ -19,7 +19,7 @@ enum conf_type {
     CONF_U64,   /* uint64_t */
     CONF_F64,   /* double */
     CONF_STR,   /* char[CONF_STR_BYTES], may be empty */
-    CONF_ENUM,  /* int: index into choices */
+    CONF_ENUM,  /* int: index into choices; where max > 0 a number from min to max, negated */
     CONF_RATES, /* struct conf_rate_list, "N/SECONDS[,N/SECONDS...][,gap:SECONDS]" or "off" each;
                    key name ends in ".*" */
 };
@@ -50,7 +50,7 @@ struct conf_key {
     enum conf_type type;
     size_t offset;       /* into the caller's struct */
     const char *initial; /* default, as text; for CONF_RATES "name=value name=value" */
-    double min, max;     /* CONF_U64 and CONF_F64, inclusive */
+    double min, max;     /* CONF_U64, CONF_F64 and CONF_ENUM, inclusive */
     const char *unit;    /* "ms", "bytes", "requests/s", "" */
     const char *reason;  /* a sentence: what it does and why this default */
     const char *choices; /* CONF_ENUM: "a|b|c" in the order of the C enum */

@@ -119,6 +119,23 @@ static void mix_mono(const int16_t *in, size_t n_frames, uint32_t n_channels, fl
     }
 }
 
+static void clip_reserve(struct clip *c, size_t n_samples)
+{
+    if (n_samples > c->cap_samples) {
+        c->samples = mem_resize(c->samples, n_samples, sizeof *c->samples);
+        c->cap_samples = n_samples;
+    }
+}
+
+void clip_whole(const struct pcm *pcm, struct clip *out)
+{
+    clip_reserve(out, pcm->n_frames);
+    mix_mono(pcm->samples, pcm->n_frames, pcm->n_channels, out->samples);
+    out->n_samples = pcm->n_frames;
+    out->rate_hz = pcm->rate_hz;
+    out->start_ms = 0;
+}
+
 /* clip_cut_at with silence for at most n_fill_max missing frames. */
 static bool cut_filled(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, size_t n_fill_max,
                        struct clip *out, struct err *e)
@@ -132,10 +149,7 @@ static bool cut_filled(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, si
     if (n_samples - n_have > n_fill_max)
         return err_set(e, ERR_PERM, "%zu of the %zu frames from %" PRIu32 " ms on are there",
                        n_have, n_samples, start_ms);
-    if (n_samples > out->cap_samples) {
-        out->samples = mem_resize(out->samples, n_samples, sizeof *out->samples);
-        out->cap_samples = n_samples;
-    }
+    clip_reserve(out, n_samples);
     mix_mono(pcm->samples + skip * pcm->n_channels, n_have, pcm->n_channels, out->samples);
     memset(out->samples + n_have, 0, (n_samples - n_have) * sizeof *out->samples);
     out->n_samples = n_samples;

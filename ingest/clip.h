@@ -66,6 +66,9 @@ uint32_t clip_start_ms(const struct clip_params *params, uint64_t len_ms, uint64
 MUST_CHECK bool clip_cut_at(const struct pcm *pcm, uint32_t start_ms, uint32_t ms, struct clip *out,
                             struct err *e);
 
+/* All of pcm as one clip from 0 ms on, whatever its length. */
+void clip_whole(const struct pcm *pcm, struct clip *out);
+
 /* The three steps of a clip. False only for a verdict other than OK: *verdict says which, e the
  * sentence. First, where it begins, from the length alone: TOO_SHORT. track_key is hash64 of the
  * track id; clip_i < clip_count. */

@@ -120,9 +120,11 @@ void sandbox_decoder_reset(struct sandbox_decoder *d)
     d->n_files = 0;
 }
 
-uint64_t sandbox_decoder_cpu_ns(const struct sandbox_decoder *d)
+uint64_t sandbox_decoder_take_cpu_ns(struct sandbox_decoder *d)
 {
-    return d->cpu_ns;
+    uint64_t cpu_ns = d->cpu_ns;
+    d->cpu_ns = 0;
+    return cpu_ns;
 }
 
 struct answer {
@@ -185,7 +187,6 @@ bool sandbox_decoder_open(struct sandbox_decoder *d, struct span file,
     struct answer answer;
     assert(limits->max_bytes <= d->params.max_file_bytes);
     assert(limits->max_pcm_bytes <= d->params.max_pcm_bytes);
-    d->cpu_ns = 0;
     if (file.len > limits->max_bytes) /* no more than that is copied */
         return decode_reject(verdict, DECODE_TOO_LONG, e, "%zu bytes, limit is %llu", file.len,
                              (unsigned long long)limits->max_bytes);

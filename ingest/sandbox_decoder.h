@@ -50,7 +50,7 @@ MUST_CHECK bool sandbox_decoder_read(struct sandbox_decoder *d, uint64_t from, u
 /* Ends the process and gives the samples' memory back. */
 void sandbox_decoder_reset(struct sandbox_decoder *d);
 
-/* Processor time that the worker says it took since open, for reports. */
-uint64_t sandbox_decoder_cpu_ns(const struct sandbox_decoder *d);
+/* Processor time that the process says it took since this was asked last, for reports. */
+uint64_t sandbox_decoder_take_cpu_ns(struct sandbox_decoder *d);
 
 #endif

@@ -26,6 +26,7 @@ static void print_report(const struct extract_report *r)
     json_u64(&j, "tracks", r->n_tracks);
     json_u64(&j, "bad", r->n_bad);
     json_u64(&j, "skipped", r->n_skipped);
+    json_u64(&j, "silent", r->n_silent);
     json_f64(&j, "seconds", r->seconds);
     json_f64(&j, "tracks_per_s", r->seconds > 0 ? (double)r->n_tracks / r->seconds : 0);
     json_f64(&j, "clips_per_s", r->seconds > 0 ? (double)r->n_clips / r->seconds : 0);

@@ -35,10 +35,18 @@ enum {
 #define SAMPLE_NS (NS_PER_S / 4)      /* of resident memory */
 #define IDLE_COMMIT_NS (NS_PER_S / 2) /* nothing came for so long: commit early */
 
+/* A thread and what it works with. */
+struct seat {
+    struct stage *stage;
+    struct extract_worker *worker;
+    pthread_t thread;
+};
+
 struct stage {
     const struct dataset *dataset;
     bool watch;
     struct extract_plan plan;
+    struct sandbox *sandbox;
     struct spool *spool;
     struct store_writer *writer;
     int lock_fd;
@@ -46,7 +54,7 @@ struct stage {
 
     struct queue *todo, *done;
     pthread_mutex_t large_mu;
-    pthread_t *threads;
+    struct seat *seats;
     uint32_t n_threads, n_started;
     struct extract_job *jobs;
     struct extract_job **free_jobs; /* n_free of n_jobs */
@@ -69,17 +77,15 @@ struct stage {
 
 /* ---------------------------------------------------------------- workers */
 
-static void *worker_main(void *arg)
+static void *seat_main(void *arg)
 {
-    struct stage *s = arg;
-    struct extract_worker *w = extract_worker_new(&s->plan, s->spool, &s->large_mu);
+    struct seat *seat = arg;
     void *item;
-    while (queue_pop(s->todo, &item) == QUEUE_OK) {
-        extract_worker_run(w, item);
-        if (!queue_push(s->done, item))
+    while (queue_pop(seat->stage->todo, &item) == QUEUE_OK) {
+        extract_worker_run(seat->worker, item);
+        if (!queue_push(seat->stage->done, item))
             break; /* the stage failed; jobs belong to the owner */
     }
-    extract_worker_free(w);
     return NULL;
 }
 
@@ -94,7 +100,11 @@ static uint32_t usable_cores(void)
 static bool start_workers(struct stage *s, struct err *e)
 {
     for (; s->n_started < s->n_threads; s->n_started++) {
-        int error = pthread_create(&s->threads[s->n_started], NULL, worker_main, s);
+        struct seat *seat = &s->seats[s->n_started];
+        seat->stage = s;
+        if (!extract_worker_new(&s->plan, s->sandbox, s->spool, &s->large_mu, &seat->worker, e))
+            return false;
+        int error = pthread_create(&seat->thread, NULL, seat_main, seat);
         if (error != 0)
             return err_set_errno(e, ERR_FATAL, error, "cannot start thread %" PRIu32 " of %" PRIu32,
                                  s->n_started + 1, s->n_threads);
@@ -116,7 +126,7 @@ static void stop_workers(struct stage *s)
     queue_close(s->todo);
     queue_close(s->done);
     for (uint32_t i = 0; i < s->n_started; i++)
-        pthread_join(s->threads[i], NULL);
+        pthread_join(s->seats[i].thread, NULL);
     s->n_started = 0;
     queue_empty(s->todo);
     queue_empty(s->done);
@@ -136,18 +146,29 @@ static void make_jobs(struct stage *s)
     s->n_jobs = size_max(size_min(wanted, affordable), s->n_threads + 1);
     s->todo = queue_new(s->todo_cap);
     s->done = queue_new(s->n_jobs);
-    s->threads = mem_zalloc(s->n_threads, sizeof *s->threads);
+    s->seats = mem_zalloc(s->n_threads, sizeof *s->seats);
     s->jobs = mem_zalloc(s->n_jobs, sizeof *s->jobs);
     s->free_jobs = mem_zalloc(s->n_jobs, sizeof *s->free_jobs);
-    for (size_t i = 0; i < s->n_jobs; i++) {
-        extract_job_init(&s->jobs[i], &s->plan);
+    for (size_t i = 0; i < s->n_jobs; i++)
         s->free_jobs[s->n_free++] = &s->jobs[i];
-    }
     size_t claims_max = s->n_jobs + UNCOMMITTED_MAX;
     s->claims = mem_zalloc(claims_max, sizeof *s->claims);
     s->uncommitted = mem_zalloc(UNCOMMITTED_MAX, sizeof *s->uncommitted);
     s->list_max = claims_max + LIST_AHEAD;
     s->listed = mem_zalloc(s->list_max, sizeof *s->listed);
+}
+
+static bool open_sandbox(struct stage *s, struct err *e)
+{
+    if (!extract_plan_sandbox(&s->plan, &s->sandbox, e))
+        return false;
+    int refused = sandbox_filter_error(s->sandbox);
+    if (refused != 0)
+        log_warn("no system call filter",
+                 "why=\"%s\" decoders=\"limited in memory, time, files and processes\" "
+                 "stop_instead=\"sandbox.filter = require\"",
+                 strerror(refused));
+    return true;
 }
 
 static bool open_store(struct stage *s, struct err *e)
@@ -168,13 +189,15 @@ static bool open_store(struct stage *s, struct err *e)
 static bool stage_open(struct stage *s, struct err *e)
 {
     char lock_path[PATH_BYTES];
+    /* First of all: before locks and databases are there to be inherited, and before threads. */
+    if (!extract_plan_init(&s->dataset->settings, &s->plan, e) || !open_sandbox(s, e))
+        return false;
     if (!path_join(lock_path, s->dataset->dir, "extract.lock", e) ||
         !path_join(s->audio_dir, s->dataset->dir, "audio", e))
         return false;
     if (!file_lock(lock_path, &s->lock_fd, e))
         return err_wrap(e, "another extract works on this data set");
-    if (!extract_plan_init(&s->dataset->settings, &s->plan, e) ||
-        !spool_open(s->dataset->dir, &s->spool, e) || !open_store(s, e))
+    if (!spool_open(s->dataset->dir, &s->spool, e) || !open_store(s, e))
         return false;
     make_jobs(s);
     return start_workers(s, e);
@@ -185,11 +208,14 @@ static void stage_close(struct stage *s)
     stop_workers(s);
     queue_free(s->todo);
     queue_free(s->done);
+    for (uint32_t i = 0; s->seats != NULL && i < s->n_threads; i++)
+        extract_worker_free(s->seats[i].worker);
+    sandbox_close(s->sandbox);
     for (size_t i = 0; i < s->n_jobs; i++)
-        extract_job_release(&s->jobs[i], &s->plan);
+        extract_job_release(&s->jobs[i]);
     mem_free(s->jobs);
     mem_free(s->free_jobs);
-    mem_free(s->threads);
+    mem_free(s->seats);
     mem_free(s->claims);
     mem_free(s->uncommitted);
     mem_free(s->listed);
@@ -270,21 +296,25 @@ static bool commit_if_due(struct stage *s, struct err *e)
 static bool put(struct stage *s, const struct extract_job *job, struct err *e)
 {
     struct store_view views[STORE_VIEWS_MAX];
-    for (uint32_t v = 0; v < s->plan.n_views; v++)
-        views[v] = (struct store_view){.key = store_key(job->item.row, 0, v),
-                                       .record = buf_span(&job->records[v]),
-                                       .augment = job->augments[v]};
+    assert(job->n_tensors <= STORE_VIEWS_MAX);
+    for (size_t i = 0; i < job->n_tensors; i++) {
+        const struct extract_tensor *t = &job->tensors[i];
+        views[i] = (struct store_view){.key = store_key(job->item.row, t->clip_i, t->view_i),
+                                       .record = buf_span(&t->record),
+                                       .augment = t->augment};
+    }
     struct store_track track = {.row = job->item.row,
                                 .track_id = job->item.track_id,
                                 .source_id = job->source_id,
                                 .views = views,
-                                .n_views = s->plan.n_views};
+                                .n_views = job->n_tensors};
     bool added;
     if (!store_put_track(s->writer, &track, clock_now_ns(), &added, e))
         return false;
     retire_with_batch(s, &job->item);
     s->report->n_tracks += added;
-    s->report->n_clips += added ? s->plan.n_views : 0;
+    s->report->n_clips += added ? job->n_tensors : 0;
+    s->report->n_silent += added ? job->n_silent : 0;
     s->report->n_skipped += !added;
     log_debug("stored", "row=%" PRIu64 " track=%s", job->item.row, job->item.track_id);
     return true;

@@ -25,6 +25,7 @@ struct extract_report {
     uint64_t n_tracks;  /* added to the store */
     uint64_t n_clips;   /* records, augmented views included */
     uint64_t n_bad;     /* set aside */
+    uint64_t n_silent;  /* clips left out of tracks that have others */
     uint64_t n_skipped; /* were in the store already */
     uint64_t n_commits;
     uint32_t n_threads;

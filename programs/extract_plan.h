@@ -10,15 +10,29 @@
 #include "features/augment.h"
 #include "features/logmel.h"
 #include "ingest/clip.h"
+#include "ingest/sandbox_decoder.h"
 #include "programs/feature_settings.h"
 #include "store/store.h"
+
+struct extract_job;
+
+/* Whoever wants the whole of each preview, not its clips alone: called in the worker's thread for
+ * each preview that decodes, before its clips are cut. `whole` is mono at the file's rate. */
+struct extract_listener {
+    void *(*begin)(void *arg); /* one state for each worker */
+    void (*end)(void *state);
+    /* False with ERR_PERM sets the preview aside, with ERR_FATAL ends the stage. */
+    bool (*hear)(void *state, struct extract_job *job, const struct clip *whole, struct err *e);
+    void *arg;
+};
 
 struct extract_plan {
     struct feature_spec spec;
     uint64_t spec_hash;
     struct logmel_plan *logmel;
     struct augment_chain *chain; /* NULL when there is one view only */
-    uint32_t n_views;            /* the clip and its augmented positives */
+    uint32_t n_views;            /* of a clip: itself and its augmented positives */
+    uint32_t n_clips_max;        /* of a track */
     struct clip_params clip;
     size_t n_samples; /* of a clip at spec.rate_hz; every picture has the same shape */
     size_t n_frames;
@@ -27,6 +41,9 @@ struct extract_plan {
     /* Beside the bytes: */
     struct decode_limits limits;
     uint64_t large_pcm_bytes; /* the limit of the one worker at a time that may exceed limits' */
+    uint64_t n_files_each;    /* previews that a decoder process takes */
+    bool needs_filter;        /* no decoder process without a system call filter */
+    const struct extract_listener *listener; /* NULL: nobody listens */
 };
 
 /* ERR_USAGE when the configuration makes no possible plan. Borrows nothing. */
@@ -40,5 +57,9 @@ MUST_CHECK bool extract_plan_recipe(const struct extract_plan *p, const struct s
 
 /* The most bytes all records of a track can have. */
 size_t extract_plan_track_bytes(const struct extract_plan *p);
+
+/* Starts what decodes for this plan; see sandbox_open for when. */
+MUST_CHECK bool extract_plan_sandbox(const struct extract_plan *p, struct sandbox **out,
+                                     struct err *e);
 
 #endif

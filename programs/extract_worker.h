@@ -1,7 +1,8 @@
 /*
- * One preview to its records: read, decode, cut, resample, log-mel, augmented views, encode. A
- * worker is one thread's scratch; it touches neither the store nor, except for reading one file,
- * the spool. What comes out is a pure function of the plan and the file.
+ * One preview to its records: read, decode in a sandbox, and for each of its clips cut, resample,
+ * log-mel, augmented views, encode. A worker is one thread's scratch and one decoder process; it
+ * touches neither the store nor, except for reading one file, the spool. What comes out is a pure
+ * function of the plan and the file.
  */
 #ifndef REFRAIN_EXTRACT_WORKER_H
 #define REFRAIN_EXTRACT_WORKER_H
@@ -12,7 +13,7 @@
 #include <pthread.h>
 
 enum extract_outcome {
-    EXTRACT_DONE,   /* records hold n_views records */
+    EXTRACT_DONE,   /* tensors hold one clip or more with all its views */
     EXTRACT_BAD,    /* the preview is to be set aside: cause, why */
     EXTRACT_FAILED, /* the program cannot go on: why */
 };
@@ -30,25 +31,33 @@ enum extract_step {
 };
 const char *extract_step_name(enum extract_step s); /* "decode" */
 
-/* A track on its way from the spool to the store. Used again for the next one. */
+struct extract_tensor {
+    uint32_t clip_i, view_i; /* view 0 is the clip itself */
+    struct buf record;
+    char augment[AUGMENT_RECORD_BYTES]; /* what was drawn */
+};
+
+/* A track on its way from the spool to the store. Used again for the next one: {0} at first. */
 struct extract_job {
     struct spool_item item;
     enum extract_outcome outcome;
     const char *cause; /* lends a constant: "TOO_SHORT" */
     struct err why;
     uint64_t source_id;
-    struct buf *records;                    /* n_views; [0] is the clip itself */
-    char (*augments)[AUGMENT_RECORD_BYTES]; /* n_views; what was drawn */
+    struct extract_tensor
+        *tensors; /* by clip, then view; those beyond n_tensors keep their memory */
+    size_t n_tensors, cap_tensors;
+    uint32_t n_silent; /* clips of a track with others that are left out */
     uint64_t cpu_ns[EXTRACT_STEPS];
 };
-void extract_job_init(struct extract_job *j, const struct extract_plan *plan);
-void extract_job_release(struct extract_job *j, const struct extract_plan *plan);
+void extract_job_release(struct extract_job *j);
 
 struct extract_worker;
-/* Borrows all three for life; `large_mu` is shared by all workers: who holds it may decode beyond
- * plan->limits.max_pcm_bytes. */
-struct extract_worker *extract_worker_new(const struct extract_plan *plan, struct spool *spool,
-                                          pthread_mutex_t *large_mu);
+/* Borrows plan, sandbox, spool and mutex for life; `large_mu` is shared by all workers: who holds
+ * it may decode beyond plan->limits.max_pcm_bytes. */
+MUST_CHECK bool extract_worker_new(const struct extract_plan *plan, struct sandbox *sandbox,
+                                   struct spool *spool, pthread_mutex_t *large_mu,
+                                   struct extract_worker **out, struct err *e);
 void extract_worker_free(struct extract_worker *w);
 
 /* Fills everything but job->item. */

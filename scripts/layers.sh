@@ -46,7 +46,7 @@ only 'csv.h' ingest/csv.c
 only 'lib(av|sw)' ingest/media.c
 only 'seccomp' ingest/confine.c
 only 'soxr' features/resample.c
-only 'dnnl|<oneapi' train/dnn.c
+only 'dnnl|oneapi' 'train/dnn.*\.[ch]'
 only 'zstd' store/record.c
 only 'lmdb' ingest/catalog.c 'store/.*\.[ch]'
 

@@ -9,7 +9,7 @@ struct values {
     uint64_t count;
     double ratio;
     char name[CONF_STR_BYTES];
-    int kind;
+    int kind, many;
     struct conf_rate_list limit;
 };
 
@@ -19,6 +19,7 @@ static const struct conf_key keys[] = {
     {"ratio", CONF_F64, offsetof(struct values, ratio), "0.5", 0, 1, "", "How much.", NULL},
     {"name", CONF_STR, offsetof(struct values, name), "", 0, 0, "", "What.", NULL},
     {"kind", CONF_ENUM, offsetof(struct values, kind), "b", 0, 0, "", "Which.", "a|b|long"},
+    {"many", CONF_ENUM, offsetof(struct values, many), "few", 2, 9, "", "How many.", "one|few"},
     {"limit.*", CONF_RATES, offsetof(struct values, limit), "default=20/1", 0, 0, "N/SECONDS",
      "How often.", NULL},
 };

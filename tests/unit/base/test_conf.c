@@ -19,6 +19,7 @@ static void test_defaults(void)
     CHECK_NEAR(v.ratio, 0.5, 0);
     CHECK_STR(v.name, "");
     CHECK_U64(v.kind, 1);
+    CHECK_U64(v.many, 1);
     CHECK_U64(v.limit.n, 1);
     CHECK_U64(v.limit.items[0].limit.rate.n, 20);
 }
@@ -56,6 +57,9 @@ static void test_mistakes_name_the_line(void)
         {"ratio = nan", "x.conf:1: ratio: 'nan' is not a number"},
         {"ratio =", "x.conf:1: ratio: '' is not a number"},
         {"kind = lon", "x.conf:1: kind: 'lon' is not one of a|b|long"},
+        {"kind = 2", "x.conf:1: kind: '2' is not one of a|b|long"},
+        {"many = 10", "x.conf:1: many: '10' is not one of one|few and no number 2..9"},
+        {"many = -3", "x.conf:1: many: '-3' is not one of one|few and no number 2..9"},
         {"flag = maybe", "x.conf:1: flag: 'maybe' is not on or off"},
         {"\n\njust words", "x.conf:3: 'just words' has no '='"},
         {"flag = on\nflag = off", "x.conf:2: 'flag' is given twice"},
@@ -83,7 +87,8 @@ static void test_what_is_printed_parses_to_the_same(void)
     struct values v, again;
     struct err e = {0};
     CHECK_OK(
-        parse("count=3\nratio=0.125\nname=x y\nkind=a\nlimit.h=7/0.25, 90/60,gap:0.5\n", &v, &e),
+        parse("count=3\nratio=0.125\nname=x y\nkind=a\nmany=7\nlimit.h=7/0.25, 90/60,gap:0.5\n", &v,
+              &e),
         &e);
     struct buf first, second;
     buf_init(&first, 10000);
@@ -94,6 +99,7 @@ static void test_what_is_printed_parses_to_the_same(void)
     CHECK_OK(conf_print(&table, &again, &second, &e), &e);
     CHECK(first.len == second.len && memcmp(first.data, second.data, first.len) == 0);
     CHECK_U64(again.count, 3);
+    CHECK(again.many == -7);
     CHECK_U64(again.limit.n, 2);
     CHECK_U64(again.limit.items[1].limit.also[0].n, 90);
     CHECK_U64(again.limit.items[1].limit.also[1].n, 0);

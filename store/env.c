@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { DATABASES_MAX = 4, MAP_MIN_BYTES = 1 << 20 };
@@ -42,16 +43,20 @@ bool env_check_pid(const struct env *env, struct err *e)
 
 /* ---------------------------------------------------------------- opening */
 
-static bool refuse_remote(const char *dir, struct err *e)
+/* Mounted read-only there is nothing to arrive: *immutable. */
+static bool refuse_remote(const char *dir, enum env_mode mode, bool *immutable, struct err *e)
 {
     struct statfs st;
     if (statfs(dir, &st) != 0)
         return err_set_errno(e, ERR_FATAL, errno, "cannot look at the file system of %s", dir);
+    *immutable = mode == ENV_READ && (st.f_flags & ST_RDONLY) != 0;
+    if (*immutable)
+        return true;
     for (size_t i = 0; i < ARRAY_LEN(remote_systems); i++) {
         if ((uint32_t)st.f_type == remote_systems[i].magic)
             return err_set(e, ERR_FATAL,
                            "%s is on %s: the store is memory-mapped and needs a local file system; "
-                           "copy the data set to a local disk",
+                           "copy the data set to a local disk, or mount it read-only to read it",
                            dir, remote_systems[i].name);
     }
     return true;
@@ -62,7 +67,8 @@ static bool lock_folder(struct env *env, struct err *e)
     env->dir_fd = open(env->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (env->dir_fd < 0)
         return err_set_errno(e, ERR_FATAL, errno, "cannot open %s", env->dir);
-    if (flock(env->dir_fd, LOCK_SH | LOCK_NB) != 0)
+    /* A file system without locks can be read all the same: compact needs them, and fails. */
+    if (flock(env->dir_fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return err_set(e, ERR_TEMP, "%s is being compacted: try again when that is done", env->dir);
     return true;
 }
@@ -207,12 +213,13 @@ static bool data_file_settle(const struct env *env, enum env_mode mode, struct e
     return truncate(path, 0) == 0 || err_set_errno(e, ERR_FATAL, errno, "cannot empty %s", path);
 }
 
-static bool env_open_mdb(struct env *env, enum env_mode mode, uint64_t map_bytes, struct err *e)
+static bool env_open_mdb(struct env *env, enum env_mode mode, bool immutable, uint64_t map_bytes,
+                         struct err *e)
 {
     unsigned flags = MDB_NOTLS;
     if (mode == ENV_READ)
         flags |= MDB_RDONLY | MDB_NORDAHEAD;
-    int rc = open_halving(env, flags, map_bytes);
+    int rc = immutable ? EROFS : open_halving(env, flags, map_bytes);
     if (mode == ENV_READ && (rc == EACCES || rc == EROFS)) {
         if (!lock_immutable(env, e))
             return false;
@@ -220,10 +227,11 @@ static bool env_open_mdb(struct env *env, enum env_mode mode, uint64_t map_bytes
     }
     if (rc != MDB_SUCCESS)
         return env_err(e, rc, "cannot open data.mdb", env);
-    int dead;
+    int dead = 0;
     rc = mdb_reader_check(env->mdb, &dead); /* slots of readers that were killed */
     if (rc != MDB_SUCCESS)
         return env_err(e, rc, "cannot clear stale readers", env);
+    env->n_stale_readers = (uint32_t)dead;
     MDB_stat st;
     rc = mdb_env_stat(env->mdb, &st);
     if (rc != MDB_SUCCESS)
@@ -258,8 +266,9 @@ bool env_open(struct env *env, const char *path, enum env_mode mode, uint64_t ma
         return false;
     if (!data_file_settle(env, mode, e))
         return false;
-    if (!refuse_remote(env->dir, e) || !lock_folder(env, e) ||
-        !env_open_mdb(env, mode, u64_max(map_bytes, MAP_MIN_BYTES), e) ||
+    bool immutable = false;
+    if (!refuse_remote(env->dir, mode, &immutable, e) || !lock_folder(env, e) ||
+        !env_open_mdb(env, mode, immutable, u64_max(map_bytes, MAP_MIN_BYTES), e) ||
         !refuse_truncated(env, e) || !open_tables(env, mode, e)) {
         env_close(env);
         return false;

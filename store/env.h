@@ -21,7 +21,7 @@
 
 enum {
     STORE_SCHEMA = 1,
-    STORE_READERS_MAX = 1024,
+    STORE_READERS_MAX = 8192, /* 512 KiB of lock.mdb */
 };
 
 enum env_mode { ENV_READ, ENV_WRITE };
@@ -35,7 +35,8 @@ struct env {
     int immutable_fd; /* lock file held shared when there is no reader table; or -1 */
     size_t page_bytes;
     size_t map_bytes;
-    pid_t pid; /* LMDB must not be carried over a fork */
+    uint32_t n_stale_readers; /* slots that killed readers had left, and that opening cleared */
+    pid_t pid;                /* LMDB must not be carried over a fork */
 };
 
 /* Opens or (ENV_WRITE) creates; map_bytes is a wish, halved until it fits the address space. On

@@ -2,7 +2,6 @@
 #include "store/reader.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 /*
@@ -57,8 +56,12 @@ void store_seat_reserve(struct store_seat *seat, size_t n)
 void store_ask_for_pages(struct store *s, struct store_seat *seat, size_t n)
 {
     MDB_val *sorted = seat->values + seat->n_values_max;
-    memcpy(sorted, seat->values, n * sizeof *sorted);
-    ask_for_pages(sorted, n, s->env.page_bytes);
+    size_t n_asked = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!s->pin || !pin_holds(s->pin, seat->values[i].mv_data))
+            sorted[n_asked++] = seat->values[i];
+    }
+    ask_for_pages(sorted, n_asked, s->env.page_bytes);
 }
 
 void store_prefetch(struct store *s, const uint64_t *keys, size_t n)

@@ -68,6 +68,7 @@ void store_close(struct store *s)
         s->n_seats--;
     }
     assert(s->n_seats == 0); /* somebody still reads */
+    pin_free(s->pin);
     env_close(&s->env);
     pthread_rwlock_destroy(&s->map_lock);
     pthread_cond_destroy(&s->seat_free);
@@ -166,6 +167,11 @@ bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_va
                   struct err *e)
 {
     MDB_val k = {sizeof key, &key};
+    struct span pinned;
+    if (s->pin && pin_find(s->pin, key, &pinned)) {
+        *out = (MDB_val){pinned.len, (void *)(uintptr_t)pinned.ptr};
+        return true;
+    }
     int rc = mdb_get(seat->txn, s->env.clip, &k, out);
     if (rc == MDB_SUCCESS)
         rc = content_resolve(&s->env, seat->txn, out);

@@ -5,6 +5,7 @@
 #define REFRAIN_READER_H
 
 #include "store/env.h"
+#include "store/pin.h"
 
 #include <pthread.h>
 
@@ -19,6 +20,7 @@ struct store_seat {
 
 struct store {
     struct env env;
+    struct pin *pin;           /* set before there are threads, or NULL */
     pthread_rwlock_t map_lock; /* read: a transaction is open; write: the map may move */
     pthread_mutex_t mutex;
     pthread_cond_t seat_free;

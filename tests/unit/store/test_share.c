@@ -249,6 +249,7 @@ static void test_stale_readers_are_cleared(void)
     }
     CHECK(wait_for(child) == 128 + SIGKILL);
     CHECK_OK(store_open(dir, &s, &e), &e);
+    CHECK_U64(s->env.n_stale_readers, 1);
     CHECK_U64(mdb_reader_check(s->env.mdb, &dead), 0);
     CHECK_U64(dead, 0);
     store_close(s);
@@ -261,6 +262,71 @@ static void test_stale_readers_are_cleared(void)
 }
 
 /* Half the address space is asked for until it fits. */
+/* Thousands of readers at once, in a few processes; the writer goes on beside them. */
+enum { READING_PROCESSES = 12, READS_EACH = 250 };
+
+static void many_reads(const char *dir, int ready_fd, int done_fd)
+{
+    struct err e = {0};
+    struct store *s = NULL;
+    struct store_seat *seats[READS_EACH];
+    char byte = 'x';
+    size_t n = 0;
+    bool ok = store_open(dir, &s, &e);
+    while (ok && n < READS_EACH && (ok = store_enter(s, &seats[n], &e)))
+        n++;
+    if (!ok)
+        printf("# after %zu: %s\n", n, e.msg);
+    fflush(stdout);
+    ok = write(ready_fd, &byte, 1) == 1 && ok;
+    ok = read(done_fd, &byte, 1) >= 0 && ok;
+    while (n > 0)
+        store_leave(s, seats[--n]);
+    store_close(s);
+    _exit(!ok);
+}
+
+static void test_thousands_of_readers(void)
+{
+    static const uint64_t rows[] = {1, 2}, more[] = {3};
+    struct err e = {0};
+    struct store *s = NULL;
+    MDB_envinfo info = {0};
+    char dir[PATH_BYTES], byte;
+    int ready[2], done[2];
+    pid_t children[READING_PROCESSES];
+    fixture_dir(dir);
+    CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
+    CHECK(pipe(ready) == 0 && pipe(done) == 0);
+    for (size_t i = 0; i < READING_PROCESSES; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            close(done[1]);
+            alarm(CHILD_LIFE_S);
+            many_reads(dir, ready[1], done[0]);
+        }
+    }
+    for (size_t i = 0; i < READING_PROCESSES; i++)
+        CHECK(read(ready[0], &byte, 1) == 1);
+    CHECK_OK(fixture_write(dir, more, 1, 1, &e), &e);
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    size_t n_seen = 0;
+    struct rng r;
+    rng_init(&r, 22, FIXTURE_PURPOSE, 0);
+    CHECK_OK(look(s, &r, &n_seen, &e), &e);
+    CHECK_U64(n_seen, 3 * FIXTURE_VIEWS);
+    CHECK(mdb_env_info(s->env.mdb, &info) == 0);
+    CHECK(info.me_numreaders >= READING_PROCESSES * READS_EACH);
+    close(done[1]);
+    for (size_t i = 0; i < READING_PROCESSES; i++)
+        CHECK(wait_for(children[i]) == 0);
+    store_close(s);
+    close(done[0]);
+    close(ready[0]);
+    close(ready[1]);
+    fixture_remove(dir);
+}
+
 static void test_little_address_space(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -406,6 +472,7 @@ int main(void)
     RUN(test_threads_share_one_store);
     RUN(test_use_after_fork_refused);
     RUN(test_stale_readers_are_cleared);
+    RUN(test_thousands_of_readers);
     RUN(test_little_address_space);
     RUN(test_read_only_store);
     RUN(test_snapshot_takes_no_anonymous_memory);

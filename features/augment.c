@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "features/augment_step.h"
+#include "features/mel.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -20,12 +21,18 @@ enum {
     PURPOSE = 0x6175676d, /* "augm" */
     VALUE_BYTES = 16,     /* longest %.9g: -1.23456789e-300 */
     NOISE_BYTES = 23,     /* " noise=" and 16 digits */
+    MODE_BYTES = 17,      /* " mode=librosa-f32" */
     NUMBER_TEXT_BYTES = 32,
 };
 
+/* How it is written in a chain and, with a blank, in a record. */
+static const char MODE_F32[] = "mode=librosa-f32";
+static const char MODE_EXACT[] = "mode=exact"; /* in a chain only: records leave it out */
+
 struct step {
     const struct augment_kind *kind;
-    double lo, hi, probability;
+    double lo[AUGMENT_PARAMETERS_MAX], hi[AUGMENT_PARAMETERS_MAX], probability;
+    enum vocoder_mode mode;
 };
 
 struct augment_chain {
@@ -110,43 +117,53 @@ static bool cursor_number(struct cursor *c, double *out, struct err *e)
     return true;
 }
 
-/* What a kind's parameter may be, for a value or for the ends of a range. */
-static bool value_check(const struct cursor *c, const struct augment_kind *kind, double value,
-                        struct err *e)
+/* What a parameter may be, for a value or for the ends of a range. */
+static bool value_check(const struct cursor *c, const struct augment_kind *kind,
+                        const struct augment_parameter *p, double value, struct err *e)
 {
-    if (!(value >= kind->min && value <= kind->max))
-        return cursor_fail(c, e, "%s: %s is %g, it must be from %g to %g", kind->name,
-                           kind->parameter, value, kind->min, kind->max);
-    if (kind->is_whole && value != floor(value))
-        return cursor_fail(c, e, "%s: %s is %g, it must be a whole number", kind->name,
-                           kind->parameter, value);
+    if (!(value >= p->min && value <= p->max))
+        return cursor_fail(c, e, "%s: %s is %g, it must be from %g to %g", kind->name, p->name,
+                           value, p->min, p->max);
+    if (p->is_whole && value != floor(value))
+        return cursor_fail(c, e, "%s: %s is %g, it must be a whole number", kind->name, p->name,
+                           value);
     return true;
 }
 
 /* ---------------------------------------------------------------- chain */
 
-static bool range_parse(struct cursor *c, struct step *s, struct err *e)
+static bool range_parse(struct cursor *c, struct step *s, size_t i, struct err *e)
 {
+    const struct augment_parameter *p = &s->kind->parameters[i];
     struct cursor from = *c;
-    if (!cursor_number(c, &s->lo, e) || !value_check(&from, s->kind, s->lo, e))
+    if (!cursor_number(c, &s->lo[i], e) || !value_check(&from, s->kind, p, s->lo[i], e))
         return false;
     cursor_skip_blanks(c);
     if (!cursor_take(c, ","))
         return cursor_fail(c, e, "%s: a comma and the upper end are expected", s->kind->name);
     cursor_skip_blanks(c);
     struct cursor to = *c;
-    if (!cursor_number(c, &s->hi, e) || !value_check(&to, s->kind, s->hi, e))
+    if (!cursor_number(c, &s->hi[i], e) || !value_check(&to, s->kind, p, s->hi[i], e))
         return false;
-    if (s->lo > s->hi)
-        return cursor_fail(&from, e, "%s: the range from %g to %g is empty", s->kind->name, s->lo,
-                           s->hi);
+    if (s->lo[i] > s->hi[i])
+        return cursor_fail(&from, e, "%s: the range from %g to %g is empty", s->kind->name,
+                           s->lo[i], s->hi[i]);
     return true;
 }
 
-static bool probability_parse(struct cursor *c, struct step *s, struct err *e)
+static bool option_parse(struct cursor *c, struct step *s, struct err *e)
 {
+    if (s->kind->has_mode && cursor_take(c, MODE_F32)) {
+        s->mode = VOCODER_F32;
+        return true;
+    }
+    if (s->kind->has_mode && cursor_take(c, MODE_EXACT)) {
+        s->mode = VOCODER_EXACT;
+        return true;
+    }
     if (!cursor_take(c, "p="))
-        return cursor_fail(c, e, "%s: p= is expected, not \"%.20s\"", s->kind->name, c->at);
+        return cursor_fail(c, e, "%s: p=%s is expected, not \"%.20s\"", s->kind->name,
+                           s->kind->has_mode ? ", mode=exact or mode=librosa-f32" : "", c->at);
     struct cursor from = *c;
     if (!cursor_number(c, &s->probability, e))
         return false;
@@ -156,6 +173,7 @@ static bool probability_parse(struct cursor *c, struct step *s, struct err *e)
     return true;
 }
 
+/* Ranges, then options, with commas between all. */
 static bool step_parse(struct cursor *c, struct step *s, struct err *e)
 {
     *s = (struct step){.probability = 1};
@@ -166,21 +184,20 @@ static bool step_parse(struct cursor *c, struct step *s, struct err *e)
     if (!cursor_take(c, "("))
         return cursor_fail(c, e, "%s: an opening parenthesis is expected", s->kind->name);
     cursor_skip_blanks(c);
-    if (s->kind->parameter) {
-        if (!range_parse(c, s, e))
+    bool is_done = s->kind->n_parameters == 0 && cursor_take(c, ")");
+    for (size_t i = 0; !is_done; i++) {
+        if (!(i < s->kind->n_parameters ? range_parse(c, s, i, e) : option_parse(c, s, e)))
             return false;
         cursor_skip_blanks(c);
-        if (cursor_take(c, ",")) {
-            cursor_skip_blanks(c);
-            if (!probability_parse(c, s, e))
-                return false;
-        }
-    } else if (*c->at != ')' && !probability_parse(c, s, e)) {
-        return false;
+        is_done = i + 1 >= s->kind->n_parameters && cursor_take(c, ")");
+        if (!is_done && !cursor_take(c, ","))
+            return cursor_fail(c, e,
+                               i + 1 < s->kind->n_parameters
+                                   ? "%s: a comma and another range are expected"
+                                   : "%s: a closing parenthesis is expected",
+                               s->kind->name);
+        cursor_skip_blanks(c);
     }
-    cursor_skip_blanks(c);
-    if (!cursor_take(c, ")"))
-        return cursor_fail(c, e, "%s: a closing parenthesis is expected", s->kind->name);
     return true;
 }
 
@@ -188,9 +205,9 @@ static bool step_parse(struct cursor *c, struct step *s, struct err *e)
 static size_t record_bytes_max(const struct augment_kind *kind)
 {
     size_t n = strlen("; ") + strlen(kind->name);
-    if (kind->parameter)
-        n += strlen(" =") + strlen(kind->parameter) + VALUE_BYTES;
-    return n + (kind->has_noise ? NOISE_BYTES : 0);
+    for (size_t i = 0; i < kind->n_parameters; i++)
+        n += strlen(" =") + strlen(kind->parameters[i].name) + VALUE_BYTES;
+    return n + (kind->has_noise ? NOISE_BYTES : 0) + (kind->has_mode ? MODE_BYTES : 0);
 }
 
 bool augment_chain_new(const char *text, struct augment_chain **out, struct err *e)
@@ -245,11 +262,17 @@ void augment_free(struct augment *a)
 }
 
 /* Whole numbers from lo to hi inclusive, as Python's randint; else uniform, as random.uniform. */
-static double value_draw(const struct step *s, struct rng *r)
+static double value_draw(const struct step *s, size_t i, struct rng *r)
 {
-    if (s->kind->is_whole)
-        return s->lo + (double)rng_below(r, (uint64_t)(s->hi - s->lo) + 1);
-    return rng_range(r, s->lo, s->hi);
+    const struct augment_parameter *p = &s->kind->parameters[i];
+    double lo = s->lo[i], hi = s->hi[i];
+    if (p->is_whole)
+        return lo + (double)rng_below(r, (uint64_t)(hi - lo) + 1);
+    if (!p->is_mel)
+        return rng_range(r, lo, hi);
+    double mel = rng_range(r, mel_scale_from_hz(FEATURE_MEL_HTK, lo),
+                           mel_scale_from_hz(FEATURE_MEL_HTK, hi));
+    return fmin(fmax(mel_scale_to_hz(FEATURE_MEL_HTK, mel), lo), hi);
 }
 
 /* Appends "; name parameter=value noise=key" to record[*len...]. */
@@ -259,12 +282,20 @@ static void record_append(char record[AUGMENT_RECORD_BYTES], size_t *len, const 
     char *at = record + *len;
     size_t room = AUGMENT_RECORD_BYTES - *len;
     int n = snprintf(at, room, "%s%s", *len > 0 ? "; " : "", s->kind->name);
-    if (s->kind->parameter)
-        n += snprintf(at + n, room - (size_t)n, " %s=%.9g", s->kind->parameter, value_draw(s, r));
+    for (size_t i = 0; i < s->kind->n_parameters; i++)
+        n += snprintf(at + n, room - (size_t)n, " %s=%.9g", s->kind->parameters[i].name,
+                      value_draw(s, i, r));
     if (s->kind->has_noise)
         n += snprintf(at + n, room - (size_t)n, " noise=%016llx", (unsigned long long)rng_u64(r));
+    if (s->mode == VOCODER_F32)
+        n += snprintf(at + n, room - (size_t)n, " %s", MODE_F32);
     *len += (size_t)n;
     assert(*len < AUGMENT_RECORD_BYTES); /* augment_chain_new saw to it */
+}
+
+uint64_t augment_seed(uint64_t seed, uint64_t epoch)
+{
+    return epoch == 0 ? seed : hash_mix64(seed ^ hash_mix64(epoch));
 }
 
 bool augment_apply(struct augment *a, uint64_t seed, uint64_t track_key, uint32_t clip_i,
@@ -304,14 +335,23 @@ static bool draw_parse(struct cursor *c, const struct augment_kind **out_kind,
     const struct augment_kind *kind = *out_kind = cursor_kind(c, e);
     if (!kind)
         return false;
-    if (kind->parameter) {
-        if (!cursor_take(c, " ") || !cursor_take(c, kind->parameter) || !cursor_take(c, "="))
-            return cursor_fail(c, e, "%s: %s= is expected", kind->name, kind->parameter);
+    for (size_t i = 0; i < kind->n_parameters; i++) {
+        const struct augment_parameter *p = &kind->parameters[i];
+        if (!cursor_take(c, " ") || !cursor_take(c, p->name) || !cursor_take(c, "="))
+            return cursor_fail(c, e, "%s: %s= is expected", kind->name, p->name);
         struct cursor from = *c;
-        if (!cursor_number(c, &out->value, e) || !value_check(&from, kind, out->value, e))
+        if (!cursor_number(c, &out->values[i], e) ||
+            !value_check(&from, kind, p, out->values[i], e))
             return false;
     }
-    return !kind->has_noise || noise_key_parse(c, &out->noise_key, e);
+    if (kind->has_noise && !noise_key_parse(c, &out->noise_key, e))
+        return false;
+    struct cursor before = *c;
+    if (kind->has_mode && cursor_take(c, " ") && cursor_take(c, MODE_F32))
+        out->mode = VOCODER_F32;
+    else
+        *c = before;
+    return true;
 }
 
 bool augment_apply_record(struct augment *a, const char *record, float *samples, size_t n_samples,

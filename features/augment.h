@@ -7,11 +7,11 @@
  *
  *     gaussian_noise(0.001,0.015,p=0.5) time_stretch(0.8,1.25,p=0.5) pitch_shift(-4,4,p=0.5)
  *
- * A step is NAME(LO,HI) or NAME(LO,HI,p=P); its parameter is drawn uniformly from [LO, HI], and it
- * happens with probability P (1 when not given). Steps are separated by blanks. NAME() is written
- * by transforms without a parameter.
+ * A step is NAME(LO,HI), with a range for each parameter and options behind them: its parameters
+ * are drawn uniformly from [LO, HI], and it happens with probability p= (1 when not given). Steps
+ * are separated by blanks. NAME() is written by transforms without a parameter.
  *
- *     name            parameter                     y
+ *     name            parameters                    y
  *     gaussian_noise  amplitude, above 0 to 10      x + amplitude * N(0, 1)
  *     gaussian_snr    db, -60 to 120                x + N(0, rms(x) / 10^(db / 20))
  *     gain            db, -120 to 120               x * 10^(db / 20)
@@ -20,6 +20,14 @@
  *     clipping        percent, 0 to 100, whole      clipped to the percentiles p / 2, 100 - p / 2
  *     shift           fraction, -1 to 1             rotated; 5 ms fades on both sides of the seam
  *     polarity        none                          -x
+ *     band_pass       center, 10 to 20000 Hz, even  Butterworth; width is relative to the centre,
+ *                     in mel; width, 0.01 to 1.99;  order 6 dB an octave each
+ *                     order, 1 to 8, whole
+ *     reverb          seconds, 0.01 to 5; wet, -60  x * (1, then noise that decays by 60 dB in so
+ *                     to 40 dB                      many seconds), scaled to a peak of 0.5, cut
+ *
+ * time_stretch and pitch_shift take mode=exact (the default) or mode=librosa-f32
+ * (features/vocoder.h).
  *
  * The length never changes and nothing is limited to [-1, 1], as there.
  */
@@ -42,6 +50,9 @@ struct augment; /* one thread's scratch for this rate and chain */
 /* Borrows the chain for life; NULL is enough for augment_apply_record. */
 struct augment *augment_new(const struct augment_chain *chain, uint32_t rate_hz);
 void augment_free(struct augment *a);
+
+/* The seed of an epoch's draws: every epoch draws anew; 0 is `seed` itself. */
+uint64_t augment_seed(uint64_t seed, uint64_t epoch);
 
 /* Changes samples in place. record: what was done, "gain db=-2.31; gaussian_snr db=7.02 noise=...",
  * "" for nothing. */

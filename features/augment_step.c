@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "features/elementary.h"
+#include "features/filter.h"
 #include "features/noise.h"
 #include "features/resample.h"
 
@@ -21,6 +22,7 @@ void augment_scratch_init(struct augment_scratch *s, uint32_t rate_hz)
 void augment_scratch_release(struct augment_scratch *s)
 {
     vocoder_free(s->vocoder);
+    convolve_free(s->convolve);
     mem_free(s->stretched);
     mem_free(s->other);
     *s = (struct augment_scratch){0};
@@ -50,7 +52,7 @@ static bool gaussian_noise_apply(struct augment_scratch *s, const struct augment
 {
     (void)e;
     const float *noise = noise_get(s, draw->noise_key, n);
-    float amplitude = (float)draw->value;
+    float amplitude = (float)draw->values[0];
     for (size_t i = 0; i < n; i++)
         x[i] += amplitude * noise[i];
     return true;
@@ -75,7 +77,7 @@ static bool gaussian_snr_apply(struct augment_scratch *s, const struct augment_d
                                size_t n, struct err *e)
 {
     (void)e;
-    double deviation = rms_of(x, n) / elementary_exp10(draw->value / 20);
+    double deviation = rms_of(x, n) / elementary_exp10(draw->values[0] / 20);
     const float *noise = noise_get(s, draw->noise_key, n);
     for (size_t i = 0; i < n; i++)
         x[i] += (float)(deviation * noise[i]);
@@ -87,7 +89,7 @@ static bool gain_apply(struct augment_scratch *s, const struct augment_draw *dra
 {
     (void)s;
     (void)e;
-    float ratio = (float)elementary_exp10(draw->value / 20);
+    float ratio = (float)elementary_exp10(draw->values[0] / 20);
     for (size_t i = 0; i < n; i++)
         x[i] *= ratio;
     return true;
@@ -107,14 +109,14 @@ static bool polarity_apply(struct augment_scratch *s, const struct augment_draw 
 /* ---------------------------------------------------------------- time and pitch */
 
 /* The stretched signal, lent until the next call. */
-static const float *stretch(struct augment_scratch *s, const float *x, size_t n, double rate,
-                            size_t *out_n)
+static const float *stretch(struct augment_scratch *s, enum vocoder_mode mode, const float *x,
+                            size_t n, double rate, size_t *out_n)
 {
     if (!s->vocoder)
-        s->vocoder = vocoder_new();
+        s->vocoder = vocoder_new(s->simd);
     *out_n = vocoder_n_out(n, rate);
     float *out = buffer_get(&s->stretched, &s->cap_stretched, *out_n);
-    vocoder_stretch(s->vocoder, x, n, rate, out);
+    vocoder_stretch(s->vocoder, mode, x, n, rate, out);
     return out;
 }
 
@@ -131,7 +133,7 @@ static bool time_stretch_apply(struct augment_scratch *s, const struct augment_d
 {
     (void)e;
     size_t n_y;
-    const float *y = stretch(s, x, n, draw->value, &n_y);
+    const float *y = stretch(s, draw->mode, x, n, draw->values[0], &n_y);
     fix_length(x, n, y, n_y);
     return true;
 }
@@ -139,9 +141,9 @@ static bool time_stretch_apply(struct augment_scratch *s, const struct augment_d
 static bool pitch_shift_apply(struct augment_scratch *s, const struct augment_draw *draw, float *x,
                               size_t n, struct err *e)
 {
-    double rate = elementary_exp2(-draw->value / 12);
+    double rate = elementary_exp2(-draw->values[0] / 12);
     size_t n_y;
-    const float *y = stretch(s, x, n, rate, &n_y);
+    const float *y = stretch(s, draw->mode, x, n, rate, &n_y);
     double from_hz = s->rate_hz / rate, to_hz = s->rate_hz;
     size_t n_z = resample_n_out(n_y, from_hz, to_hz);
     float *z = buffer_get(&s->other, &s->cap_other, n_z);
@@ -158,7 +160,7 @@ static bool shift_apply(struct augment_scratch *s, const struct augment_draw *dr
                         size_t n, struct err *e)
 {
     (void)e;
-    int64_t by = (int64_t)rint(draw->value * (double)n);
+    int64_t by = (int64_t)rint(draw->values[0] * (double)n);
     assert(by >= -(int64_t)n && by <= (int64_t)n);
     if (by == 0)
         return true;
@@ -234,24 +236,100 @@ static bool clipping_apply(struct augment_scratch *s, const struct augment_draw 
             return err_set(e, ERR_PERM, "clipping: sample %zu of %zu is %g", i, n, (double)x[i]);
     float *sorted = buffer_get(&s->other, &s->cap_other, n);
     memcpy(sorted, x, n * sizeof *x);
-    double percent = floor(draw->value / 2);
+    double percent = floor(draw->values[0] / 2);
     float low = percentile(sorted, n, percent), high = percentile(sorted, n, 100 - percent);
     for (size_t i = 0; i < n; i++)
         x[i] = fminf(fmaxf(x[i], low), high);
     return true;
 }
 
+/* ---------------------------------------------------------------- room */
+
+/* The sound itself, then noise that decays by 60 dB in `seconds`, its energy `wet_db` from that of
+ * the sound: the tail of a room's response, without the early reflections. */
+static size_t room_response(struct augment_scratch *s, const struct augment_draw *draw,
+                            float **out_response)
+{
+    double seconds = draw->values[0], wet_db = draw->values[1];
+    size_t n = size_min(1 + (size_t)(seconds * s->rate_hz), CONVOLVE_RESPONSE_MAX);
+    float *h = noise_get(s, draw->noise_key, n);
+    double fade = elementary_exp10(-3 / (seconds * s->rate_hz)), level = 1, energy = 1e-30;
+    for (size_t i = 1; i < n; i++) {
+        level *= fade;
+        h[i] = (float)(level * (double)h[i]);
+        energy += (double)h[i] * (double)h[i];
+    }
+    double scale = sqrt(elementary_exp10(wet_db / 10) / energy);
+    for (size_t i = 1; i < n; i++)
+        h[i] = (float)(scale * (double)h[i]);
+    h[0] = 1;
+    *out_response = h;
+    return n;
+}
+
+/* audiomentations' ApplyImpulseResponse: the whole of it, tail included, scaled to a peak of 0.5,
+ * then cut. */
+static bool reverb_apply(struct augment_scratch *s, const struct augment_draw *draw, float *x,
+                         size_t n, struct err *e)
+{
+    (void)e;
+    float *response;
+    size_t n_response = room_response(s, draw, &response);
+    if (!s->convolve)
+        s->convolve = convolve_new(s->simd);
+    const double *y = convolve_apply(s->convolve, x, n, response, n_response);
+    double most = 0;
+    for (size_t i = 0; i < n + n_response - 1; i++)
+        most = fmax(most, fabs(y[i]));
+    double scale = most > 0 ? 0.5 / most : 1;
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(y[i] * scale);
+    return true;
+}
+
+static bool band_pass_apply(struct augment_scratch *s, const struct augment_draw *draw, float *x,
+                            size_t n, struct err *e)
+{
+    struct filter f;
+    double center_hz = draw->values[0], width_hz = draw->values[1] * center_hz;
+    double low_hz = center_hz - width_hz / 2, high_hz = center_hz + width_hz / 2;
+    double top_hz = s->rate_hz / 2;
+    if (low_hz >= top_hz * 0.999)
+        return err_set(e, ERR_PERM, "a band from %g Hz on lies above half of %u Hz", low_hz,
+                       s->rate_hz);
+    filter_band_pass(&f, (unsigned)draw->values[2], low_hz,
+                     high_hz > top_hz ? top_hz * 0.9999 : high_hz, s->rate_hz);
+    filter_apply(&f, x, n);
+    return true;
+}
+
 /* ---------------------------------------------------------------- table */
 
+#define ONE(name, min, max) {{name, min, max, false, false}}, 1
+
 const struct augment_kind augment_kinds[] = {
-    {"gaussian_noise", "amplitude", 1e-9, 10, false, true, gaussian_noise_apply},
-    {"gaussian_snr", "db", -60, 120, false, true, gaussian_snr_apply},
-    {"gain", "db", -120, 120, false, false, gain_apply},
-    {"time_stretch", "rate", 0.1, 10, false, false, time_stretch_apply},
-    {"pitch_shift", "semitones", -24, 24, false, false, pitch_shift_apply},
-    {"clipping", "percent", 0, 100, true, false, clipping_apply},
-    {"shift", "fraction", -1, 1, false, false, shift_apply},
-    {"polarity", NULL, 0, 0, false, false, polarity_apply},
+    {"gaussian_noise", ONE("amplitude", 1e-9, 10), true, false, gaussian_noise_apply},
+    {"gaussian_snr", ONE("db", -60, 120), true, false, gaussian_snr_apply},
+    {"gain", ONE("db", -120, 120), false, false, gain_apply},
+    {"time_stretch", ONE("rate", 0.1, 10), false, true, time_stretch_apply},
+    {"pitch_shift", ONE("semitones", -24, 24), false, true, pitch_shift_apply},
+    {"clipping", {{"percent", 0, 100, true, false}}, 1, false, false, clipping_apply},
+    {"shift", ONE("fraction", -1, 1), false, false, shift_apply},
+    {"polarity", {{0}}, 0, false, false, polarity_apply},
+    {"band_pass",
+     {{"center", 10, 20000, false, true},
+      {"width", 0.01, 1.99, false, false},
+      {"order", 1, FILTER_SECTIONS_MAX, true, false}},
+     3,
+     false,
+     false,
+     band_pass_apply},
+    {"reverb",
+     {{"seconds", 0.01, 5, false, false}, {"wet", -60, 40, false, false}},
+     2,
+     true,
+     false,
+     reverb_apply},
 };
 const size_t augment_n_kinds = ARRAY_LEN(augment_kinds);
 

@@ -5,14 +5,18 @@
 #define REFRAIN_AUGMENT_STEP_H
 
 #include "base/err.h"
+#include "features/convolve.h"
 #include "features/lanes.h"
 #include "features/vocoder.h"
+
+enum { AUGMENT_PARAMETERS_MAX = 3 };
 
 /* What a thread needs to apply any step; grows to the longest signal it saw. */
 struct augment_scratch {
     uint32_t rate_hz;
     enum simd simd;
-    struct vocoder *vocoder; /* made when first needed */
+    struct vocoder *vocoder;   /* made when first needed */
+    struct convolve *convolve; /* also */
     float *stretched, *other;
     size_t cap_stretched, cap_other;
 };
@@ -21,15 +25,23 @@ void augment_scratch_release(struct augment_scratch *s);
 
 /* A step with everything drawn. */
 struct augment_draw {
-    double value;       /* 0 for steps without a parameter */
-    uint64_t noise_key; /* for kinds with has_noise */
+    double values[AUGMENT_PARAMETERS_MAX];
+    uint64_t noise_key;     /* for kinds with has_noise */
+    enum vocoder_mode mode; /* for kinds with has_mode */
+};
+
+struct augment_parameter {
+    const char *name; /* in the record */
+    double min, max;  /* what LO and HI may be */
+    bool is_whole;
+    bool is_mel; /* drawn evenly in mel, a frequency in Hz */
 };
 
 struct augment_kind {
     const char *name;
-    const char *parameter; /* its name in the record; NULL: none */
-    double min, max;       /* what LO and HI may be */
-    bool is_whole, has_noise;
+    struct augment_parameter parameters[AUGMENT_PARAMETERS_MAX];
+    size_t n_parameters;
+    bool has_noise, has_mode;
     bool (*apply)(struct augment_scratch *s, const struct augment_draw *draw, float *x, size_t n,
                   struct err *e); /* n > 0 */
 };

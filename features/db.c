@@ -1,35 +1,18 @@
 #include "features/db.h"
 
+#include "features/lane_math.h"
+
 #include <math.h>
 #include <string.h>
 
 static const float POWER_MIN = 1e-10f; /* librosa's amin */
 
-/*
- * x = m 2^k with m in [sqrt 1/2, sqrt 2): subtracting the bits of sqrt 1/2 makes the exponent field
- * floor to k. Then log m = 2 artanh s, s = (m - 1) / (m + 1), |s| <= 0.1716: eight terms leave
- * 2 s^17 / 17 < 2e-14. out: log10 x.
- */
 LANE_BODY double log10_of(float x)
 {
     const double log10_2 = 0.30102999566398119521, two_log10_e = 0.86858896380650365530;
-    const int32_t sqrt_half_bits = 0x3f3504f3;
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int32_t k = (bits - sqrt_half_bits) >> 23;
-    bits -= k * (1 << 23);
-    float mantissa;
-    memcpy(&mantissa, &bits, sizeof mantissa);
-    double m = mantissa;
-    double s = (m - 1) / (m + 1), s2 = s * s;
-    double sum = s2 * (1.0 / 15) + 1.0 / 13;
-    sum = sum * s2 + 1.0 / 11;
-    sum = sum * s2 + 1.0 / 9;
-    sum = sum * s2 + 1.0 / 7;
-    sum = sum * s2 + 1.0 / 5;
-    sum = sum * s2 + 1.0 / 3;
-    sum = sum * s2 + 1.0;
-    return k * log10_2 + s * sum * two_log10_e;
+    int32_t k;
+    double artanh = lane_artanh(x, 8, &k);
+    return k * log10_2 + artanh * two_log10_e;
 }
 
 /* values become 10 log10 max(value, amin), each step rounded to float; largest[l] the largest of

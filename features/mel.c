@@ -42,7 +42,7 @@ double mel_scale_from_hz(enum feature_mel scale, double hz)
                                        : HTK_MEL_PER_LN * elementary_log(1 + hz / 700);
 }
 
-static double scale_to_hz(enum feature_mel scale, double mel)
+double mel_scale_to_hz(enum feature_mel scale, double mel)
 {
     return scale == FEATURE_MEL_SLANEY ? mel_to_hz(mel)
                                        : 700 * (elementary_exp(mel / HTK_MEL_PER_LN) - 1);
@@ -56,7 +56,7 @@ static double *edges_new(uint32_t n_bands, double f_min_hz, double f_max_hz, enu
     double step = (to - from) / (n_bands + 1);
     for (uint32_t i = 0; i <= n_bands + 1; i++) {
         double mel = i <= n_bands ? i * step + from : to;
-        edges[i] = scale == FEATURE_MEL_KALDI ? mel : scale_to_hz(scale, mel);
+        edges[i] = scale == FEATURE_MEL_KALDI ? mel : mel_scale_to_hz(scale, mel);
     }
     return edges;
 }

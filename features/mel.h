@@ -18,6 +18,7 @@ double mel_to_hz(double mel);
 
 /* Any scale; HTK's is 2595 log10(1 + f / 700) = 1127 ln(1 + f / 700). */
 double mel_scale_from_hz(enum feature_mel scale, double hz);
+double mel_scale_to_hz(enum feature_mel scale, double mel);
 
 struct mel_band {
     uint32_t first_bin, n_bins; /* n_bins 0: the band lies between two bins and stays silent */

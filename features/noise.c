@@ -1,6 +1,7 @@
 #include "features/noise.h"
 
 #include "base/rng.h"
+#include "features/lane_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,25 +12,13 @@ enum {
     PURPOSE = 0x6e6f6973, /* "nois": keeps this stream apart from all others of the same key */
 };
 
-/* -2 ln u for u = w 2^-31, w in [1, 2^31]; features/db.c explains the series. */
+/* -2 ln u for u = w 2^-31, w in [1, 2^31] */
 LANE_BODY double minus_2_log(float w)
 {
-    const int32_t sqrt_half_bits = 0x3f3504f3;
     const double ln2 = 0.69314718055994530942;
-    int32_t bits;
-    memcpy(&bits, &w, sizeof bits);
-    int32_t k = (bits - sqrt_half_bits) >> 23;
-    bits -= k * (1 << 23);
-    float mantissa;
-    memcpy(&mantissa, &bits, sizeof mantissa);
-    double m = mantissa;
-    double s = (m - 1) / (m + 1), s2 = s * s;
-    double sum = s2 * (1.0 / 11) + 1.0 / 9;
-    sum = sum * s2 + 1.0 / 7;
-    sum = sum * s2 + 1.0 / 5;
-    sum = sum * s2 + 1.0 / 3;
-    sum = sum * s2 + 1.0;
-    return (31 - k) * (2 * ln2) - 4 * s * sum;
+    int32_t k;
+    double artanh = lane_artanh(w, 6, &k);
+    return (31 - k) * (2 * ln2) - 4 * artanh;
 }
 
 /* Taylor on [-pi/2, pi/2], remainders below 1e-11. */

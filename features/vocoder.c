@@ -7,6 +7,7 @@
 #include "features/vocoder.h"
 
 #include "base/mem.h"
+#include "features/lane_math.h"
 #include "features/stft.h"
 
 #include <math.h>
@@ -17,10 +18,11 @@ enum {
     N_PADDED = (N_BINS + LANES - 1) / LANES * LANES, /* bins, to whole vectors */
     OVERLAP = VOCODER_N_FFT / VOCODER_HOP,
 };
+static const double PI = 3.14159265358979323846;
 static_assert(VOCODER_N_FFT / 2 % VOCODER_HOP == 0, "samples begin where a hop begins");
 
 /* One column of the STFT in polar form; a zero bin has magnitude 0 and direction 1, as angle(0) is
- * 0 in NumPy. */
+ * 0 in NumPy. VOCODER_F32 keeps the angle, in radians, in re. */
 struct column {
     double mag[N_PADDED], re[N_PADDED], im[N_PADDED];
 };
@@ -34,18 +36,20 @@ struct vocoder {
     struct column columns[2][LANES]; /* batch b of the input in columns[b % 2] */
     size_t batch_i[2];               /* which batch is there */
     struct column out[LANES];        /* mag unused */
-    struct column turning;           /* unit vectors of the output; mag unused */
+    struct column turning;           /* directions of the output; mag unused */
+    enum vocoder_mode mode;          /* of this call */
+    double advance[N_PADDED];        /* radians a hop, of each bin's middle */
     double norm[VOCODER_HOP];        /* sum of squared windows away from the ends */
     double *sum;                     /* overlap-add of the output, from -n_fft / 2 on */
     size_t cap_sum;
 };
 
-struct vocoder *vocoder_new(void)
+struct vocoder *vocoder_new(enum simd simd)
 {
     struct vocoder *v = mem_alloc_aligned(1, sizeof *v);
     memset(v, 0, sizeof *v);
     struct err e = {0};
-    bool ok = stft_plan_init(&v->plan, VOCODER_N_FFT, VOCODER_HOP, simd_best(), &e);
+    bool ok = stft_plan_init(&v->plan, VOCODER_N_FFT, VOCODER_HOP, simd, &e);
     assert(ok); /* the lengths are constants that the transform takes */
     stft_init(&v->stft, &v->plan);
     for (size_t t = 0; t < OVERLAP; t++)
@@ -53,6 +57,10 @@ struct vocoder *vocoder_new(void)
             double w = v->plan.window[(OVERLAP - 1 - t) * VOCODER_HOP + i];
             v->norm[i] += w * w;
         }
+    /* As numpy.fft.rfftfreq(2048, 1 / (2 pi)) and librosa order the operations. */
+    double bin_radians = 1.0 / (VOCODER_N_FFT * (1.0 / (2 * PI)));
+    for (size_t k = 0; k < N_BINS; k++)
+        v->advance[k] = VOCODER_HOP * ((double)k * bin_radians);
     return v;
 }
 
@@ -92,6 +100,20 @@ LANE_BODY void polar_body(struct lane_cpx *bins, struct lane_f64 *mag)
 }
 LANE_VERSIONS(polar, (struct lane_cpx * bins, struct lane_f64 *mag), (bins, mag))
 
+/* The same as float32, the angle in bins.re. */
+LANE_BODY void polar_f32_body(struct lane_cpx *bins, struct lane_f64 *mag)
+{
+    for (size_t k = 0; k < N_BINS; k++) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            double re = (double)(float)bins[k].re[l], im = (double)(float)bins[k].im[l];
+            mag[k].at[l] = (double)(float)sqrt(re * re + im * im);
+            bins[k].re[l] = (double)(float)lane_angle(im, re);
+        }
+    }
+}
+LANE_VERSIONS(polar_f32, (struct lane_cpx * bins, struct lane_f64 *mag), (bins, mag))
+
 /* Eight bins at a time, so that the lines read stay in the first-level cache. */
 static void columns_store(struct vocoder *v, const struct lane_f64 *mag, struct column *columns)
 {
@@ -115,14 +137,17 @@ static void batch_analyse(struct vocoder *v, const float *in, size_t n_in, size_
     stft_bins(&v->stft, in, n_in, batch_i * LANES, v->bins);
     struct lane_f64 *mag = v->frames; /* free at this time */
     static_assert((int)VOCODER_N_FFT >= (int)N_BINS, "magnitudes fit");
-    LANE_CALL(v->plan.simd, polar, (v->bins, mag));
+    if (v->mode == VOCODER_F32)
+        LANE_CALL(v->plan.simd, polar_f32, (v->bins, mag));
+    else
+        LANE_CALL(v->plan.simd, polar, (v->bins, mag));
     columns_store(v, mag, columns);
     /* librosa appends columns of zeros to those of the signal. */
     for (size_t l = 0; l < LANES; l++)
         if (batch_i * LANES + l >= n_columns)
             for (size_t k = 0; k < N_BINS; k++) {
                 columns[l].mag[k] = columns[l].im[k] = 0;
-                columns[l].re[k] = 1;
+                columns[l].re[k] = v->mode == VOCODER_F32 ? 0 : 1;
             }
 }
 
@@ -160,6 +185,32 @@ LANE_VERSIONS(turn,
                double alpha, double *out_re, double *out_im),
               (turning, a, b, alpha, out_re, out_im))
 
+/* librosa.phase_vocoder's lines in its types: phase and complex values float32, the rest float64.
+ */
+LANE_BODY void turn_f32_body(struct column *turning, const struct column *a, const struct column *b,
+                             const double *advance, double alpha, double *out_re, double *out_im)
+{
+    const double turn = 2 * PI;
+    for (size_t from = 0; from < N_PADDED; from += LANES) {
+        LANE_LOOP
+        for (size_t l = 0; l < LANES; l++) {
+            size_t k = from + l;
+            double mag = (1 - alpha) * a->mag[k] + alpha * b->mag[k], c, s;
+            double phase = turning->re[k];
+            lane_cos_sin(phase, &c, &s);
+            out_re[k] = (double)(float)((double)(float)c * mag);
+            out_im[k] = (double)(float)((double)(float)s * mag);
+            double step = (double)(float)(b->re[k] - a->re[k]) - advance[k];
+            step -= turn * lane_round(step / turn);
+            turning->re[k] = (double)(float)(phase + (advance[k] + step));
+        }
+    }
+}
+LANE_VERSIONS(turn_f32,
+              (struct column * turning, const struct column *a, const struct column *b,
+               const double *advance, double alpha, double *out_re, double *out_im),
+              (turning, a, b, advance, alpha, out_re, out_im))
+
 /* The output columns at reading positions (from + l) * rate into v->out_bins, l < n. */
 static void columns_make(struct vocoder *v, const float *in, size_t n_in, double rate, size_t from,
                          size_t n)
@@ -169,7 +220,12 @@ static void columns_make(struct vocoder *v, const float *in, size_t n_in, double
         size_t i = (size_t)step;
         const struct column *a = column_get(v, in, n_in, i), *b = column_get(v, in, n_in, i + 1);
         struct column *out = &v->out[l];
-        LANE_CALL(v->plan.simd, turn, (&v->turning, a, b, step - (double)i, out->re, out->im));
+        double alpha = step - (double)i;
+        if (v->mode == VOCODER_F32)
+            LANE_CALL(v->plan.simd, turn_f32,
+                      (&v->turning, a, b, v->advance, alpha, out->re, out->im));
+        else
+            LANE_CALL(v->plan.simd, turn, (&v->turning, a, b, alpha, out->re, out->im));
     }
     for (size_t k0 = 0; k0 < N_BINS; k0 += LANES) /* lanes from n on keep what they have, unused */
         for (size_t l = 0; l < n; l++)
@@ -227,7 +283,8 @@ static void samples_finish(const struct vocoder *v, size_t n_columns, size_t n_o
     }
 }
 
-void vocoder_stretch(struct vocoder *v, const float *in, size_t n_in, double rate, float *out)
+void vocoder_stretch(struct vocoder *v, enum vocoder_mode mode, const float *in, size_t n_in,
+                     double rate, float *out)
 {
     size_t n_out = vocoder_n_out(n_in, rate);
     size_t n_columns = (size_t)ceil((double)stft_n_frames(&v->plan, n_in) / rate);
@@ -240,6 +297,7 @@ void vocoder_stretch(struct vocoder *v, const float *in, size_t n_in, double rat
         v->cap_sum = n_sum;
     }
     memset(v->sum, 0, n_sum * sizeof *v->sum);
+    v->mode = mode;
     v->batch_i[0] = v->batch_i[1] = SIZE_MAX;
     v->turning = *column_get(v, in, n_in, 0);
     for (size_t from = 0; from < n_columns; from += LANES) {

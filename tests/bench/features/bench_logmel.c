@@ -210,6 +210,9 @@ static void bench_augment(float *samples, float *out)
         "pitch_shift semitones=-4",
         "pitch_shift semitones=4",
         "clipping percent=30",
+        "time_stretch rate=0.8 mode=librosa-f32",
+        "band_pass center=1000 width=1 order=2",
+        "reverb seconds=1 wet=-10 noise=0000000000000001",
     };
     printf("-- augmentation\n");
     struct augment *augment = augment_new(NULL, RATE);

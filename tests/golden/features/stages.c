@@ -183,12 +183,12 @@ static bool run_augment(const char *record, float *x, size_t n, struct err *e)
     return ok;
 }
 
-static bool run_stretch(const float *x, size_t n, double rate)
+static bool run_stretch(enum vocoder_mode mode, const float *x, size_t n, double rate)
 {
-    struct vocoder *v = vocoder_new();
+    struct vocoder *v = vocoder_new(simd_best());
     size_t n_out = vocoder_n_out(n, rate);
     float *out = mem_alloc(n_out + 1, sizeof *out);
-    vocoder_stretch(v, x, n, rate, out);
+    vocoder_stretch(v, mode, x, n, rate, out);
     write_floats(out, n_out);
     mem_free(out);
     vocoder_free(v);
@@ -217,7 +217,9 @@ int main(int argc, char **argv)
     else if (strcmp(stage, "augment") == 0 && argc == 3)
         ok = run_augment(argv[2], x, n, &e);
     else if (strcmp(stage, "stretch") == 0 && argc == 3)
-        ok = run_stretch(x, n, strtod(argv[2], NULL));
+        ok = run_stretch(VOCODER_EXACT, x, n, strtod(argv[2], NULL));
+    else if (strcmp(stage, "stretch-f32") == 0 && argc == 3)
+        ok = run_stretch(VOCODER_F32, x, n, strtod(argv[2], NULL));
     else
         err_set(&e, ERR_USAGE, "unknown stage \"%s\"", stage);
     mem_free(x);

@@ -84,6 +84,11 @@ static void test_bad_chains(void)
         {"gain(0,0) gaussian_noise(0.1,0.2) ,", "character 35: a transform's name"},
         {"GAIN(0,1)", "a transform's name is expected"},
         {"polarity(1,2)", "p= is expected"},
+        {"gain(-5,5,mode=exact)", "p= is expected"},
+        {"time_stretch(0.8,1.25,mode=fast)", "p=, mode=exact or mode=librosa-f32 is expected"},
+        {"band_pass(200,4000)", "character 19: band_pass: a comma and another range"},
+        {"band_pass(200,4000,0.5,2,2,4)", "width is 2, it must be from 0.01 to 1.99"},
+        {"band_pass(200,4000,0.5,1.5,2.5,4)", "order is 2.5, it must be a whole number"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct err e = {0};
@@ -452,9 +457,9 @@ static void test_pitch(void)
 static void test_stretch_by_one_is_identity(void)
 {
     float *x = tone_new(N), *y = mem_alloc(N, sizeof *y);
-    struct vocoder *v = vocoder_new();
+    struct vocoder *v = vocoder_new(simd_best());
     CHECK_U64(vocoder_n_out(N, 1), N);
-    vocoder_stretch(v, x, N, 1, y);
+    vocoder_stretch(v, VOCODER_EXACT, x, N, 1, y);
     CHECK(20 * log10(rms(x, NULL, N) / rms(x, y, N)) > 140);
     vocoder_free(v);
     mem_free(x);
@@ -472,6 +477,9 @@ static void test_lengths(void)
                                           "shift fraction=1",
                                           "shift fraction=-1",
                                           "clipping percent=30",
+                                          "time_stretch rate=1.25 mode=librosa-f32",
+                                          "band_pass center=500 width=1 order=3",
+                                          "reverb seconds=0.3 wet=-6 noise=0000000000000001",
                                           "gaussian_snr db=5 noise=0000000000000001"};
     struct augment *a = augment_new(NULL, RATE);
     for (size_t r = 0; r < ARRAY_LEN(records); r++)
@@ -490,6 +498,75 @@ static void test_lengths(void)
     CHECK_U64(vocoder_n_out(220500, 0.8), 275625);
     CHECK_U64(vocoder_n_out(5, 2), 2); /* 2.5 and 3.5 go to the even neighbour, as Python's round */
     CHECK_U64(vocoder_n_out(7, 2), 4);
+}
+
+/* ---------------------------------------------------------------- several parameters, options */
+
+static void test_parameters_of_a_band(void)
+{
+    char record[AUGMENT_RECORD_BYTES];
+    int n_low = 0, n_order[5] = {0};
+    for (uint64_t track = 0; track < 400; track++) {
+        double center, width;
+        int order;
+        mem_free(view_new("band_pass(200,4000,0.5,1.99,2,4,p=1)", 1, track, 0, 1, 1, record));
+        CHECK(sscanf(record, "band_pass center=%lf width=%lf order=%d", &center, &width, &order) ==
+              3);
+        CHECK(center >= 200 && center <= 4000 && width >= 0.5 && width <= 1.99);
+        CHECK(order >= 2 && order <= 4);
+        n_low += center < 1236; /* the middle in mel; the middle in Hz is 2100 */
+        n_order[order]++;
+    }
+    CHECK_NEAR(n_low, 200, 40);
+    for (int i = 2; i <= 4; i++)
+        CHECK_NEAR(n_order[i], 133, 40);
+}
+
+static void test_mode_is_recorded(void)
+{
+    char record[AUGMENT_RECORD_BYTES], again[AUGMENT_RECORD_BYTES];
+    float *a = view_new("time_stretch(1.1,1.1,mode=librosa-f32)", 1, 1, 0, 1, N, record);
+    CHECK_STR(record, "time_stretch rate=1.1 mode=librosa-f32");
+    float *b = view_new("time_stretch(1.1,1.1,p=1,mode=exact)", 1, 1, 0, 1, N, again);
+    CHECK_STR(again, "time_stretch rate=1.1");
+    double snr_db = 20 * log10(rms(a, NULL, N) / rms(a, b, N));
+    CHECK(snr_db > 20 && snr_db < 80); /* of float32's phases, docs/FEATURES.md */
+    struct augment *augment = augment_new(NULL, RATE);
+    struct err e = {0};
+    float *c = tone_new(N);
+    CHECK_OK(augment_apply_record(augment, record, c, N, &e), &e);
+    CHECK(memcmp(a, c, N * sizeof *a) == 0);
+    augment_free(augment);
+    mem_free(a);
+    mem_free(b);
+    mem_free(c);
+}
+
+static void test_epochs_draw_anew(void)
+{
+    char records[3][AUGMENT_RECORD_BYTES];
+    CHECK_U64(augment_seed(7, 0), 7);
+    for (uint64_t epoch = 0; epoch < 3; epoch++)
+        mem_free(view_new(DEFAULT_CHAIN, augment_seed(7, epoch), 42, 0, 1, 1, records[epoch]));
+    CHECK(strcmp(records[0], records[1]) != 0);
+    CHECK(strcmp(records[0], records[2]) != 0);
+    CHECK(strcmp(records[1], records[2]) != 0);
+}
+
+static void test_stretch_on_every_instruction_set(void)
+{
+    float *x = tone_new(N), *plain = mem_alloc(2 * N, sizeof *x), *y = mem_alloc(2 * N, sizeof *x);
+    for (int mode = VOCODER_EXACT; mode <= VOCODER_F32; mode++)
+        for (int simd = SIMD_PLAIN; simd <= (int)simd_best(); simd++) {
+            struct vocoder *v = vocoder_new((enum simd)simd);
+            float *out = simd == SIMD_PLAIN ? plain : y;
+            vocoder_stretch(v, (enum vocoder_mode)mode, x, N, 0.83, out);
+            CHECK(memcmp(out, plain, vocoder_n_out(N, 0.83) * sizeof *out) == 0);
+            vocoder_free(v);
+        }
+    mem_free(x);
+    mem_free(plain);
+    mem_free(y);
 }
 
 int main(void)
@@ -514,5 +591,9 @@ int main(void)
     RUN(test_pitch);
     RUN(test_stretch_by_one_is_identity);
     RUN(test_lengths);
+    RUN(test_parameters_of_a_band);
+    RUN(test_mode_is_recorded);
+    RUN(test_epochs_draw_anew);
+    RUN(test_stretch_on_every_instruction_set);
     return test_done();
 }

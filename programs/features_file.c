@@ -1,40 +1,32 @@
 #include "programs/features_file.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/npy.h"
 #include "features/resample.h"
 #include "ingest/clip.h"
+#include "programs/audio_file.h"
 #include "programs/feature_picture.h"
 
 #include <inttypes.h>
 
-enum { FILE_MAX_BYTES = 1 << 30, PCM_MAX_BYTES = 2000 << 20, AUDIO_MAX_MS = 4 * 3600 * 1000 };
-
-static bool decode_file(const char *path, struct pcm *out, struct err *e)
-{
-    static const struct decode_limits limits = {FILE_MAX_BYTES, AUDIO_MAX_MS, PCM_MAX_BYTES};
-    enum decode_verdict verdict;
-    struct buf file;
-    buf_init(&file, FILE_MAX_BYTES);
-    bool ok = file_read_all(path, &file, e);
-    if (ok && !decode_audio(buf_span(&file), &limits, out, &verdict, e))
-        ok = err_wrap(e, "%s: %s", path, decode_verdict_name(verdict));
-    buf_release(&file);
-    return ok;
-}
-
-static bool cut_window(const struct features_request *r, const struct pcm *pcm, struct clip *out,
+/* Decodes no more than the window needs. */
+static bool cut_window(const struct features_request *r, struct audio_file *audio, struct clip *out,
                        uint64_t *out_ms, struct err *e)
 {
-    uint64_t len_ms = clip_length_ms(pcm->n_frames, pcm->rate_hz);
+    const struct decode_info *info = &audio->info;
+    const struct pcm *pcm;
+    uint64_t len_ms = clip_length_ms(info->n_frames, info->rate_hz);
     if (r->start_ms >= len_ms || r->ms > len_ms - r->start_ms)
         return err_set(e, ERR_USAGE,
                        "%s is %" PRIu64 " ms long; --start-ms %" PRIu64 " --ms %" PRIu64
                        " reaches beyond",
                        r->audio_path, len_ms, r->start_ms, r->ms);
     *out_ms = r->ms == 0 ? len_ms - r->start_ms : r->ms;
-    return clip_cut_at(pcm, (uint32_t)r->start_ms, (uint32_t)*out_ms, out, e);
+    uint64_t from = u64_min(clip_frame_at(r->start_ms, info->rate_hz), info->n_frames - 1);
+    uint64_t to = clip_frame_at(r->start_ms + *out_ms, info->rate_hz);
+    to = u64_max(u64_min(to, info->n_frames), from + 1);
+    return audio_file_read(audio, from, to, &pcm, e) &&
+           clip_cut_at(pcm, (uint32_t)r->start_ms, (uint32_t)*out_ms, out, e);
 }
 
 /* (n_rows, n_columns) to (n_columns, n_rows) */
@@ -90,7 +82,7 @@ static bool write_features(const struct features_request *r, const float *sample
 
 bool features_write(const struct features_request *r, struct features_result *out, struct err *e)
 {
-    struct pcm pcm = {0};
+    struct audio_file audio = {0};
     struct clip clip = {0};
     float *resampled = NULL;
     bool ok = false;
@@ -98,10 +90,10 @@ bool features_write(const struct features_request *r, struct features_result *ou
     if (r->kind != NULL && feature_picture_of(r->out_path) != FEATURE_PICTURE_NONE)
         return err_set(e, ERR_USAGE, "pictures are drawn of the log-mel; write %s to a .npy",
                        r->kind->name);
-    if (!decode_file(r->audio_path, &pcm, e) || !cut_window(r, &pcm, &clip, &out->ms, e))
+    if (!audio_file_open(r->audio_path, &audio, e) || !cut_window(r, &audio, &clip, &out->ms, e))
         goto out;
-    out->rate_hz = pcm.rate_hz;
-    out->n_channels = pcm.n_channels;
+    out->rate_hz = audio.info.rate_hz;
+    out->n_channels = audio.info.n_channels;
     double rate_hz = r->kind != NULL ? r->kind->rate_hz : r->spec.rate_hz;
     size_t n = resample_n_out(clip.n_samples, clip.rate_hz, rate_hz);
     resampled = mem_alloc_aligned(size_max(n, 1), sizeof *resampled);
@@ -111,6 +103,6 @@ bool features_write(const struct features_request *r, struct features_result *ou
 out:
     mem_free(resampled);
     clip_release(&clip);
-    pcm_release(&pcm);
+    audio_file_close(&audio);
     return ok;
 }

@@ -47,6 +47,8 @@ static void *service_open(struct span input, void *output, size_t output_bytes)
 {
     struct state *s = mem_zalloc(1, sizeof *s);
     assert(output_bytes >= sizeof(uint64_t));
+    (void)signal(SIGSEGV, SIG_DFL); /* sanitizers catch these */
+    (void)signal(SIGABRT, SIG_DFL);
     s->input = input;
     s->output = output;
     return s;

@@ -24,6 +24,11 @@ enum feature_preset_setting {
     SETTING_PRESET_WHISPER
 };
 enum train_model_setting { SETTING_MODEL_CNN, SETTING_MODEL_RESNET18 };
+enum train_precision_setting {
+    SETTING_PRECISION_AUTO,
+    SETTING_PRECISION_F32,
+    SETTING_PRECISION_BF16
+};
 enum train_loss_setting { SETTING_LOSS_TRIPLET, SETTING_LOSS_NTXENT };
 enum train_negatives_setting {
     SETTING_NEGATIVES_DRAWN,
@@ -99,6 +104,7 @@ struct settings {
     SETTING_PRESET_WHISPER
 };
 enum train_model_setting */
+        int precision; /* enum train_precision_setting */
         int loss;      /* enum train_loss_setting */
         int negatives; /* enum train_negatives_setting */
         int optimizer; /* enum train_optimizer_setting */

@@ -100,6 +100,7 @@ static bool run_train(const struct args *args, struct err *e)
         .dropout = s->train.dropout,
         .loss = (enum train_loss)s->train.loss, /* the enumerations of conf/ list the same */
         .mining = (enum mining)s->train.negatives,
+        .precision = (enum train_precision)s->train.precision,
         .temperature = s->train.temperature,
         .optimizer = (enum optim_kind)s->train.optimizer,
         .schedule = (enum schedule_kind)s->train.schedule,

@@ -47,6 +47,7 @@ static const struct field recipe_fields[] = {
     RECIPE("loss", FIELD_TEXT, loss, true),
     RECIPE("negatives", FIELD_TEXT, negatives, true),
     RECIPE("temperature", FIELD_F64, temperature, true),
+    RECIPE("precision", FIELD_TEXT, precision, true),
     RECIPE("optimizer", FIELD_TEXT, optimizer, true),
     RECIPE("schedule", FIELD_TEXT, schedule, true),
     RECIPE("warmup_steps", FIELD_U64, warmup_steps, true),

@@ -1,15 +1,39 @@
 #include "train/kernels.h"
 
+#include "train/bf16.h"
+
 #include <math.h>
 
 enum { AVERAGE_BLOCK = 64 };
+
+void kernel_input_half(const struct net *n, const struct op *op)
+{
+    uint16_t *out = tensor_value(n, op->out);
+    size_t count = shape_count(net_shape(n, op->out));
+    for (size_t i = 0; i < count; i++)
+        out[i] = bf16_from_f32(n->input[i]);
+}
+
+static float load(const void *values, bool is_half, size_t i)
+{
+    return is_half ? bf16_to_f32(((const uint16_t *)values)[i]) : ((const float *)values)[i];
+}
+
+static void store(void *values, bool is_half, size_t i, float value)
+{
+    if (is_half)
+        ((uint16_t *)values)[i] = bf16_from_f32(value);
+    else
+        ((float *)values)[i] = value;
+}
 
 /* Sums are float64 and in pixel order: the same bits for any number of threads. */
 void kernel_average_forward(const struct net *n, const struct op *op)
 {
     struct shape in = net_shape(n, op->in[0]);
     size_t channels = (size_t)in.c, pixels = (size_t)in.h * (size_t)in.w;
-    const float *x = tensor_value(n, op->in[0]);
+    bool is_half = op_tensor(n, op->in[0])->is_half;
+    const void *x = tensor_value(n, op->in[0]);
     float *y = tensor_value(n, op->out);
     for (size_t i = 0; i < (size_t)in.n; i++) {
         for (size_t from = 0; from < channels; from += AVERAGE_BLOCK) {
@@ -17,7 +41,7 @@ void kernel_average_forward(const struct net *n, const struct op *op)
             size_t width = size_min(AVERAGE_BLOCK, channels - from);
             for (size_t p = 0; p < pixels; p++)
                 for (size_t c = 0; c < width; c++)
-                    sums[c] += (double)x[(i * pixels + p) * channels + from + c];
+                    sums[c] += (double)load(x, is_half, (i * pixels + p) * channels + from + c);
             for (size_t c = 0; c < width; c++)
                 y[i * channels + from + c] = (float)(sums[c] / (double)pixels);
         }
@@ -28,14 +52,16 @@ void kernel_average_backward(const struct net *n, const struct op *op)
 {
     struct shape in = net_shape(n, op->in[0]);
     size_t channels = (size_t)in.c, pixels = (size_t)in.h * (size_t)in.w;
+    bool is_half = op_tensor(n, op->in[0])->is_half;
     const float *dy = tensor_grad(n, op->out);
-    float *dx = tensor_grad(n, op->in[0]);
+    void *dx = tensor_grad(n, op->in[0]);
     float share = 1.0f / (float)pixels;
     for (size_t i = 0; i < (size_t)in.n; i++)
         for (size_t p = 0; p < pixels; p++)
             for (size_t c = 0; c < channels; c++) {
                 size_t at = (i * pixels + p) * channels + c;
-                dx[at] = (op->add[0] ? dx[at] : 0.0f) + dy[i * channels + c] * share;
+                float begun = op->add[0] ? load(dx, is_half, at) : 0.0f;
+                store(dx, is_half, at, begun + dy[i * channels + c] * share);
             }
 }
 
@@ -43,12 +69,13 @@ void kernel_dropout(const struct net *n, size_t op_i, enum net_mode mode, bool b
 {
     const struct op *op = &n->ops[op_i];
     size_t count = shape_count(net_shape(n, op->out));
-    const float *from = backward ? tensor_grad(n, op->out) : tensor_value(n, op->in[0]);
-    float *to = backward ? tensor_grad(n, op->in[0]) : tensor_value(n, op->out);
-    bool add = backward && op->add[0];
+    bool is_half = op_tensor(n, op->out)->is_half, add = backward && op->add[0];
+    const void *from = backward ? tensor_grad(n, op->out) : tensor_value(n, op->in[0]);
+    void *to = backward ? tensor_grad(n, op->in[0]) : tensor_value(n, op->out);
     for (size_t i = 0; i < count; i++) {
         float factor = mode == NET_TRAIN ? (float)dropout_factor(n, op_i, i) : 1.0f;
-        to[i] = (add ? to[i] : 0.0f) + from[i] * factor;
+        float begun = add ? load(to, is_half, i) : 0.0f;
+        store(to, is_half, i, begun + load(from, is_half, i) * factor);
     }
 }
 
@@ -63,6 +90,7 @@ static double row_norm(const float *x, int32_t length)
 void kernel_l2norm_forward(const struct net *n, const struct op *op)
 {
     struct shape s = net_shape(n, op->in[0]);
+    assert(!op_tensor(n, op->in[0])->is_half);
     const float *x = tensor_value(n, op->in[0]);
     float *y = tensor_value(n, op->out);
     for (int32_t i = 0; i < s.n; i++, x += s.c, y += s.c) {

@@ -7,6 +7,10 @@
 
 #include "train/tape.h"
 
+/* The caller's float32 pictures as bfloat16. */
+void kernel_input_half(const struct net *n, const struct op *op);
+
+/* From float32 or bfloat16 pictures to float32 rows, and back. */
 void kernel_average_forward(const struct net *n, const struct op *op);
 void kernel_average_backward(const struct net *n, const struct op *op);
 void kernel_dropout(const struct net *n, size_t op_i, enum net_mode mode, bool backward);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "train/bf16.h"
 #include "train/tape.h"
 
 #include <math.h>
@@ -95,8 +96,12 @@ static struct op *add_op(struct net *n, enum op_kind kind, int32_t a, int32_t b,
                       .par = {-1, -1, -1, -1},
                       .frozen = n->freezing,
                       .temp = -1};
-    n->tensors[n->n_tensors++] = (struct tensor){
-        .shape = out, .producer = (int32_t)n->n_ops, .value_item = -1, .grad_item = -1};
+    bool is_half = a < 0 ? n->backend->is_half : n->tensors[a].is_half;
+    n->tensors[n->n_tensors++] = (struct tensor){.shape = out,
+                                                 .producer = (int32_t)n->n_ops,
+                                                 .is_half = is_half && kind != OP_GLOBAL_AVERAGE,
+                                                 .value_item = -1,
+                                                 .grad_item = -1};
     n->n_ops++;
     return op;
 }
@@ -252,7 +257,7 @@ static void add_tensor_items(struct net *n)
 {
     for (size_t i = 0; i < n->n_tensors; i++) {
         struct tensor *t = &n->tensors[i];
-        size_t bytes = shape_count(t->shape) * n->backend->element_bytes;
+        size_t bytes = tensor_bytes(n, (int32_t)i);
         size_t producer = (size_t)t->producer;
         bool is_input = n->ops[producer].kind == OP_INPUT;
         if (!is_input || n->backend->copies_input)
@@ -315,15 +320,21 @@ const char *net_kernels(const struct net *n)
     return n->kernels;
 }
 
-void net_note_kernel(struct net *n, const char *name)
+void net_note_kernel(struct net *n, const char *what, const char *name)
 {
-    size_t len = strlen(name), used = strlen(n->kernels);
-    for (const char *at = n->kernels; (at = strstr(at, name)) != NULL; at += len)
-        if ((at == n->kernels || at[-1] == ' ') && (at[len] == '\0' || at[len] == ' '))
-            return;
-    if (used + len + 2 > sizeof n->kernels)
+    char text[128];
+    int len = snprintf(text, sizeof text, "%.*s=%s", (int)strcspn(what, ","), what, name);
+    if (len < 0 || (size_t)len >= sizeof text)
         return;
-    snprintf(n->kernels + used, sizeof n->kernels - used, "%s%s", used > 0 ? " " : "", name);
+    for (char *at = text; (at = strchr(at, ' ')) != NULL;)
+        *at = '-';
+    size_t used = strlen(n->kernels), length = (size_t)len;
+    for (const char *at = n->kernels; (at = strstr(at, text)) != NULL; at += length)
+        if ((at == n->kernels || at[-1] == ' ') && (at[length] == '\0' || at[length] == ' '))
+            return;
+    if (used + length + 2 > sizeof n->kernels)
+        return;
+    snprintf(n->kernels + used, sizeof n->kernels - used, "%s%s", used > 0 ? " " : "", text);
 }
 
 /* ---------------------------------------------------------------- running */
@@ -356,10 +367,23 @@ int32_t net_cut(const struct net *n)
     return n->output;
 }
 
-static double tensor_element(const struct net *n, const void *values, size_t i)
+/* Between the back end's numbers and float64. */
+static double element_get(const struct net *n, int32_t tensor, const void *values, size_t i)
 {
+    if (op_tensor(n, tensor)->is_half)
+        return (double)bf16_to_f32(((const uint16_t *)values)[i]);
     return n->backend->element_bytes == sizeof(double) ? ((const double *)values)[i]
                                                        : (double)((const float *)values)[i];
+}
+
+static void element_put(const struct net *n, int32_t tensor, void *values, size_t i, double value)
+{
+    if (op_tensor(n, tensor)->is_half)
+        ((uint16_t *)values)[i] = bf16_from_f32((float)value);
+    else if (n->backend->element_bytes == sizeof(double))
+        ((double *)values)[i] = value;
+    else
+        ((float *)values)[i] = (float)value;
 }
 
 bool net_forward_to(struct net *n, const float *x, int32_t tensor, float *out, struct err *e)
@@ -370,7 +394,7 @@ bool net_forward_to(struct net *n, const float *x, int32_t tensor, float *out, s
         return false;
     const void *values = tensor_value(n, tensor);
     for (size_t i = 0; i < count; i++)
-        out[i] = (float)tensor_element(n, values, i);
+        out[i] = (float)element_get(n, tensor, values, i);
     return true;
 }
 
@@ -379,7 +403,7 @@ void net_output(const struct net *n, double *out)
     size_t count = shape_count(op_tensor(n, n->output)->shape);
     const void *values = tensor_value(n, n->output);
     for (size_t i = 0; i < count; i++)
-        out[i] = tensor_element(n, values, i);
+        out[i] = element_get(n, n->output, values, i);
 }
 
 bool net_backward(struct net *n, const double *grad_output, struct err *e)
@@ -388,12 +412,8 @@ bool net_backward(struct net *n, const double *grad_output, struct err *e)
     assert(n->input != NULL);
     size_t count = shape_count(op_tensor(n, n->output)->shape);
     void *grad = tensor_grad(n, n->output);
-    for (size_t i = 0; i < count; i++) {
-        if (n->backend->element_bytes == sizeof(double))
-            ((double *)grad)[i] = grad_output[i];
-        else
-            ((float *)grad)[i] = (float)grad_output[i];
-    }
+    for (size_t i = 0; i < count; i++)
+        element_put(n, n->output, grad, i, grad_output[i]);
     for (size_t i = n->n_ops; i-- > 0;) {
         if (!n->backend->backward(n, i, e))
             return err_wrap(e, "backward pass of operation %zu", i);

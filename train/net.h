@@ -2,7 +2,7 @@
  * A network as a static tape: operations are declared once for one batch size and picture size,
  * memory is planned once, and then forward and backward run over the same list without allocating.
  * Two back ends run the same tape: `ref` (obvious loops in float64, the definition of what is
- * right) and `dnn` (oneDNN, float32, the fast one). docs/TRAIN.md explains the design.
+ * right) and `dnn` (oneDNN, float32 or bfloat16, the fast one). docs/TRAIN.md explains the design.
  *
  * Activations are NHWC; for a clip H is time (frames) and W is frequency (mel bands), which is the
  * layout of the store, so that a batch is used where the loader put it. Parameters are in PyTorch's
@@ -70,8 +70,13 @@ const struct param *params_find(const struct params *p, const char *name);
 
 struct net;
 struct backend;
-extern const struct backend backend_ref; /* train/ref.c */
-extern const struct backend backend_dnn; /* train/dnn.c */
+extern const struct backend backend_ref;      /* train/ref.c */
+extern const struct backend backend_dnn;      /* train/dnn.c */
+extern const struct backend backend_dnn_bf16; /* the same with bfloat16 activations */
+
+/* Whether this processor multiplies bfloat16 (AVX512-BF16 or AMX); elsewhere it is slower than
+ * float32. */
+bool backend_bf16_is_fast(void);
 
 /* `seed` draws dropout. `threads` is fixed for the life of the net: the same number, the same bits.
  * A `dnn` net must be run by the thread that finished it. */
@@ -107,7 +112,8 @@ MUST_CHECK bool net_finish(struct net *n, int32_t output, bool poison, struct er
 struct params *net_params(struct net *n);
 size_t net_arena_bytes(const struct net *n);
 
-/* Distinct names of the kernels in use, separated by blanks ("ref" for ref). */
+/* Which kernels are in use for what, each pair once: "convolution=brgconv:avx512_core linear=...";
+ * "all=ref" for ref. */
 const char *net_kernels(const struct net *n);
 
 /* x: the input tensor's shape, row-major. Borrowed until the backward pass is done. `step` goes

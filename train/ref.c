@@ -19,7 +19,7 @@ static size_t at(struct shape s, int32_t n, int32_t h, int32_t w, int32_t c)
 static bool ref_open(struct net *n, struct err *e)
 {
     (void)e;
-    net_note_kernel(n, "ref");
+    net_note_kernel(n, "all", "ref");
     return true;
 }
 

@@ -29,6 +29,7 @@ enum op_kind {
 struct tensor {
     struct shape shape;
     int32_t producer;   /* operation */
+    bool is_half;       /* bfloat16, value and gradient */
     bool needs_grad;    /* something trainable lies upstream */
     int32_t value_item; /* arena item, or -1 for an input that is used in place */
     int32_t grad_item;  /* arena item, or -1 */
@@ -73,6 +74,7 @@ struct net {
 struct backend {
     const char *name;
     size_t element_bytes; /* of activations: 8 for ref, 4 for dnn */
+    bool is_half;         /* but bfloat16 up to the global average */
     bool copies_input;    /* the input tensor lives in the arena */
 
     /* Once, before prepare. */
@@ -111,6 +113,12 @@ static inline void *tensor_grad(const struct net *n, int32_t tensor)
     return arena_ptr(&n->arena, op_tensor(n, tensor)->grad_item);
 }
 
+static inline size_t tensor_bytes(const struct net *n, int32_t tensor)
+{
+    const struct tensor *t = op_tensor(n, tensor);
+    return shape_count(t->shape) * (t->is_half ? sizeof(uint16_t) : n->backend->element_bytes);
+}
+
 static inline float *param_value(const struct net *n, int32_t param)
 {
     assert(param >= 0 && (size_t)param < n->params.n);
@@ -132,7 +140,7 @@ void bn_update_running(struct net *n, const struct op *op, const double *mean, c
  * operation, step, i). */
 double dropout_factor(const struct net *n, size_t op_i, uint64_t element_i);
 
-/* Adds a kernel name to n->kernels unless it is there. */
-void net_note_kernel(struct net *n, const char *name);
+/* Adds "what=name" to n->kernels unless it is there; what ends at its first comma. */
+void net_note_kernel(struct net *n, const char *what, const char *name);
 
 #endif

@@ -15,6 +15,11 @@
 
 #include <stdio.h>
 
+enum train_precision {
+    PRECISION_AUTO, /* bfloat16 for resnet18 where backend_bf16_is_fast, else float32 */
+    PRECISION_F32,
+    PRECISION_BF16,
+};
 enum train_loss { LOSS_TRIPLET, LOSS_NTXENT };
 
 struct train_params {
@@ -43,7 +48,8 @@ struct train_params {
     bool replace;           /* a model of this name may be there: the new one takes its place */
     uint64_t checkpoint_ns; /* last.safetensors at the latest after this time */
     bool (*stop)(void);     /* asked after every step; NULL: never */
-    const struct backend *backend; /* NULL: backend_dnn */
+    enum train_precision precision; /* of activations */
+    const struct backend *backend;  /* NULL: oneDNN in that precision */
 };
 
 struct train_result {

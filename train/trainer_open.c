@@ -161,11 +161,25 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
         snprintf(t->recipe.groups_path, sizeof t->recipe.groups_path, "%s", p->groups_path);
 }
 
+static const struct backend *choose_backend(struct trainer *t)
+{
+    const struct train_params *p = t->params;
+    bool is_half = p->precision == PRECISION_BF16 ||
+                   (p->precision == PRECISION_AUTO && backend_bf16_is_fast() &&
+                    strcmp(p->model, "resnet18") == 0);
+    const struct backend *backend = p->backend;
+    if (backend == NULL)
+        backend = is_half ? &backend_dnn_bf16 : &backend_dnn;
+    snprintf(t->recipe.precision, sizeof t->recipe.precision, "%s",
+             backend == &backend_dnn_bf16 ? "bf16" : "f32");
+    return backend;
+}
+
 /* The whole network at the step's size, or in small batches beside the trained part alone. */
 static bool build_nets(struct trainer *t, uint32_t threads, struct err *e)
 {
     const struct train_params *p = t->params;
-    const struct backend *backend = p->backend != NULL ? p->backend : &backend_dnn;
+    const struct backend *backend = choose_backend(t);
     const struct model_spec *spec = &t->recipe.model;
     int32_t n_pictures = (int32_t)(3 * p->batch);
     if (trainer_wants_trunk(t)) {

@@ -175,6 +175,47 @@ static void check_dnn_against_ref(build_fn *build)
     run_release(&dnn);
 }
 
+/* bfloat16 has 8 bits: each rounding is off by up to 2^-9, and where a ReLU's input is that near 0
+ * its gradient changes sides. The direction of a tensor is what an optimizer needs. */
+#define BF16_COSINE 0.999
+#define BF16_LENGTH 0.02
+
+static void check_direction(const char *name, const float *got, const float *want, size_t n)
+{
+    double dot = 0.0, a = 1e-60, b = 1e-60;
+    for (size_t i = 0; i < n; i++) {
+        dot += (double)got[i] * (double)want[i];
+        a += (double)got[i] * (double)got[i];
+        b += (double)want[i] * (double)want[i];
+    }
+    double cosine = dot / sqrt(a * b), length = sqrt(a / b);
+    if (!(cosine > BF16_COSINE) || !(fabs(length - 1.0) < BF16_LENGTH)) {
+        printf("# %s: cosine %.5f, length %.4f\n", name, cosine, length);
+        test_fail(__FILE__, __LINE__, "bfloat16 near float32");
+    }
+}
+
+static void check_bf16_against_dnn(build_fn *build)
+{
+    struct run dnn, half;
+    bool ok = run_init(&dnn, &backend_dnn, build, false);
+    ok = run_init(&half, &backend_dnn_bf16, build, true) && ok;
+    if (ok) {
+        run_forward(&dnn, NET_TRAIN);
+        run_forward(&half, NET_TRAIN);
+        run_backward(&dnn);
+        run_backward(&half);
+        struct params *a = net_params(dnn.net), *b = net_params(half.net);
+        for (size_t i = 0; i < a->n; i++) {
+            const struct param *p = &a->items[i];
+            if (p->trainable && p->count > 1)
+                check_direction(p->name, b->grad + p->offset, a->grad + p->offset, p->count);
+        }
+    }
+    run_release(&dnn);
+    run_release(&half);
+}
+
 /* ---------------------------------------------------------------- one small net an operation */
 
 /* A convolution in front, so that gradients flow through the operation under test. */
@@ -269,6 +310,10 @@ static int32_t build_shared(struct net *n)
     static void test_##name##_dnn(void)                                                            \
     {                                                                                              \
         check_dnn_against_ref(build_##name);                                                       \
+    }                                                                                              \
+    static void test_##name##_bf16(void)                                                           \
+    {                                                                                              \
+        check_bf16_against_dnn(build_##name);                                                      \
     }
 
 OP_TEST(conv)
@@ -375,7 +420,15 @@ static int32_t build_model(struct net *n)
     return net_l2norm(n, net_linear(n, "fc", net_global_average(n, x), 8));
 }
 
-OP_TEST(model)
+static void test_model_differences(void)
+{
+    check_finite_differences(build_model);
+}
+
+static void test_model_dnn(void)
+{
+    check_dnn_against_ref(build_model);
+}
 
 static void test_same_bits_twice(void)
 {
@@ -398,30 +451,43 @@ int main(void)
 {
     RUN(test_conv_differences);
     RUN(test_conv_dnn);
+    RUN(test_conv_bf16);
     RUN(test_conv_stem_differences);
     RUN(test_conv_stem_dnn);
+    RUN(test_conv_stem_bf16);
     RUN(test_conv_1x1_differences);
     RUN(test_conv_1x1_dnn);
+    RUN(test_conv_1x1_bf16);
     RUN(test_bn_differences);
     RUN(test_bn_dnn);
+    RUN(test_bn_bf16);
     RUN(test_bn_relu_differences);
     RUN(test_bn_relu_dnn);
+    RUN(test_bn_relu_bf16);
     RUN(test_relu_differences);
     RUN(test_relu_dnn);
+    RUN(test_relu_bf16);
     RUN(test_add_relu_differences);
     RUN(test_add_relu_dnn);
+    RUN(test_add_relu_bf16);
     RUN(test_maxpool_differences);
     RUN(test_maxpool_dnn);
+    RUN(test_maxpool_bf16);
     RUN(test_average_differences);
     RUN(test_average_dnn);
+    RUN(test_average_bf16);
     RUN(test_linear_differences);
     RUN(test_linear_dnn);
+    RUN(test_linear_bf16);
     RUN(test_l2norm_differences);
     RUN(test_l2norm_dnn);
+    RUN(test_l2norm_bf16);
     RUN(test_dropout_differences);
     RUN(test_dropout_dnn);
+    RUN(test_dropout_bf16);
     RUN(test_shared_differences);
     RUN(test_shared_dnn);
+    RUN(test_shared_bf16);
     RUN(test_model_differences);
     RUN(test_model_dnn);
     RUN(test_dropout_share);

@@ -222,6 +222,9 @@ static void test_recipes_resume(void)
     p.accumulate = 3;
     check_resume("ntxent", p);
     p = params("");
+    p.precision = PRECISION_BF16;
+    check_resume("bf16", p);
+    p = params("");
     p.mining = MINE_SEMI_HARD;
     p.schedule = SCHEDULE_LINEAR;
     check_resume("semi-hard", p);

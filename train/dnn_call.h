@@ -1,0 +1,95 @@
+/*
+ * The inside of the oneDNN back end: how an operation becomes a list of calls (train/dnn.c says
+ * why). Only train/dnn*.c include this.
+ */
+#ifndef REFRAIN_DNN_CALL_H
+#define REFRAIN_DNN_CALL_H
+
+#include "train/tape.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+enum { CALL_ARGS_MAX = 12, CALLS_MAX = 8 };
+
+enum place_kind { AT_VALUE, AT_GRAD, AT_ITEM, AT_PARAM, AT_PARAM_GRAD };
+
+struct place {
+    enum place_kind kind;
+    int32_t i;
+};
+
+struct call {
+    dnnl_primitive_t primitive;
+    size_t n_args;
+    dnnl_exec_arg_t args[CALL_ARGS_MAX];
+    struct place places[CALL_ARGS_MAX];
+};
+
+struct call_list {
+    size_t n;
+    struct call calls[CALLS_MAX];
+};
+
+struct dnn_op {
+    struct call_list train, eval, backward; /* eval empty: as train */
+    int32_t mean_item, var_item;            /* bn */
+};
+
+struct dnn {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_primitive_attr_t attr;      /* user scratchpad */
+    dnnl_primitive_attr_t attr_relu; /* the same with a ReLU behind */
+    struct dnn_op ops[NET_OPS_MAX];
+};
+
+/* One argument of a call to be; without a description it is left out. */
+struct arg {
+    int id; /* DNNL_ARG_SRC ... */
+    const dnnl_memory_desc_t *md;
+    struct place place;
+};
+
+/* ERR_FATAL with oneDNN's reason. */
+bool dnn_check(dnnl_status_t s, const char *what, struct err *e);
+
+/* Descriptions of memory: a tensor as it lies (bfloat16 where it is), as rows, a float32 vector;
+ * a weight as PyTorch lays it out, or of a type in whatever layout the kernel prefers. */
+dnnl_memory_desc_t dnn_md_tensor(const struct net *n, int32_t tensor);
+dnnl_memory_desc_t dnn_md_rows(const struct net *n, int32_t tensor);
+dnnl_memory_desc_t dnn_md_vector(int32_t length);
+dnnl_memory_desc_t dnn_md_weight(const struct net *n, int32_t param);
+dnnl_memory_desc_t dnn_md_weight_any(const struct net *n, int32_t param, dnnl_data_type_t type);
+
+/* A primitive description from an operation description; its kernel's name is noted. The caller
+ * destroys *out. */
+MUST_CHECK bool dnn_pd(struct net *n, const_dnnl_op_desc_t desc, const_dnnl_primitive_attr_t attr,
+                       const_dnnl_primitive_desc_t hint, const char *what,
+                       dnnl_primitive_desc_t *out, struct err *e);
+
+/* Appends the primitive of `pd` with its arguments and its scratchpad. */
+MUST_CHECK bool dnn_add_call(struct net *n, struct call_list *list, const_dnnl_primitive_desc_t pd,
+                             int32_t tick, const struct arg *args, size_t n_args, struct err *e);
+
+/* Where the gradient of in[k] is to be written: in place, or beside it when another consumer has
+ * begun it; dnn_add_begun then appends the addition. */
+struct place dnn_place_input_grad(struct net *n, size_t op_i, int32_t k);
+MUST_CHECK bool dnn_add_begun(struct net *n, struct call_list *list, size_t op_i, int32_t k,
+                              struct place written, struct err *e);
+
+/* A tensor's value is read again in the backward pass of the operation. */
+void dnn_keep(struct net *n, size_t op_i, int32_t tensor);
+
+MUST_CHECK bool dnn_list_run(struct net *n, struct call_list *list, struct err *e);
+void dnn_list_release(struct call_list *list);
+
+/* dnn_weighted.c */
+MUST_CHECK bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e);
+
+/* dnn_layers.c */
+MUST_CHECK bool dnn_prepare_bn(struct net *n, size_t op_i, struct err *e);
+MUST_CHECK bool dnn_prepare_maxpool(struct net *n, size_t op_i, struct err *e);
+MUST_CHECK bool dnn_prepare_relu(struct net *n, size_t op_i, struct err *e);
+void dnn_bn_after_training(struct net *n, size_t op_i);
+
+#endif

@@ -90,6 +90,8 @@ static const struct conf_key keys[] = {
 
     {"augment.positives", CONF_U64, AT(augment.positives), "1", 0, 255, "views",
      "augmented views stored beside each clip", NULL},
+    {"augment.epoch", CONF_U64, AT(augment.epoch), "0", 0, 9e15, "",
+     "another number draws every positive anew, from the same seed", NULL},
     {"augment.chain", CONF_STR, AT(augment.chain),
      "gaussian_noise(0.001,0.015,p=0.5) time_stretch(0.8,1.25,p=0.5) pitch_shift(-4,4,p=0.5) "
      "gain(-5,5,p=1) gaussian_snr(5,10,p=1)",

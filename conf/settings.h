@@ -79,7 +79,7 @@ struct settings {
         double f_min_hz, f_max_hz, top_db;
     } features;
     struct {
-        uint64_t positives;
+        uint64_t positives, epoch;
         char chain[CONF_STR_BYTES];
     } augment;
     struct {

@@ -15,6 +15,7 @@ enum {
      * sanitizer or valgrind. */
     CALL_CPU_MS = 120000,
     POLICY_TEXT_BYTES = 32,
+    EPOCH_TEXT_BYTES = 32,
 };
 
 static_assert((int)SETTING_CLIP_RANDOM == CLIP_RANDOM && (int)SETTING_CLIP_START == CLIP_START &&
@@ -102,6 +103,7 @@ bool extract_plan_init(const struct settings *s, struct extract_plan *out, struc
     struct extract_plan p = {
         .spec = feature_spec_from_settings(s),
         .n_views = 1 + (uint32_t)s->augment.positives,
+        .augment_seed = augment_seed(s->seed, s->augment.epoch),
         .clip = clip_from_settings(s),
         .dtype = dtype_from_setting(s->store.dtype),
         .zstd_level = (int)s->store.zstd_level,
@@ -167,18 +169,21 @@ bool extract_plan_recipe(const struct extract_plan *p, const struct settings *s,
                          struct store_recipe *out, struct err *e)
 {
     char features[SPEC_TEXT_BYTES], decoder[DECODE_ID_BYTES], policy[POLICY_TEXT_BYTES];
+    char epoch[EPOCH_TEXT_BYTES] = "";
     *out = (struct store_recipe){.spec_hash = p->spec_hash, .dtype = p->dtype};
     feature_spec_text(&p->spec, features);
     decode_id(decoder);
     policy_text(&p->clip, policy);
+    if (s->augment.epoch > 0)
+        snprintf(epoch, sizeof epoch, " epoch=%" PRIu64, s->augment.epoch);
     int n = snprintf(out->text, sizeof out->text,
                      "features: %s\n"
                      "decoder: %s s16\n"
                      "clip: policy=%s ms=%" PRIu32 " seed=%" PRIu64 " silent_steps=%d short=%s\n"
-                     "augment: positives=%" PRIu32 "%s%s\n"
+                     "augment: positives=%" PRIu32 "%s%s%s\n"
                      "record: dtype=%s zstd_level=%d\n",
                      features, decoder, policy, p->clip.ms, p->clip.seed, CLIP_SILENT_STEPS,
-                     p->clip.pads_short ? "pad" : "reject", p->n_views - 1,
+                     p->clip.pads_short ? "pad" : "reject", p->n_views - 1, epoch,
                      p->chain != NULL ? " chain=" : "", p->chain != NULL ? s->augment.chain : "",
                      record_dtype_name(p->dtype), p->zstd_level);
     assert(n > 0);

@@ -31,6 +31,7 @@ struct extract_plan {
     uint64_t spec_hash;
     struct logmel_plan *logmel;
     struct augment_chain *chain; /* NULL when there is one view only */
+    uint64_t augment_seed;       /* of this epoch's draws */
     uint32_t n_views;            /* of a clip: itself and its augmented positives */
     uint32_t n_clips_max;        /* of a track */
     struct clip_params clip;

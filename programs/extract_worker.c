@@ -197,7 +197,7 @@ static bool make_views(struct extract_worker *w, struct extract_job *job, uint64
     for (uint32_t v = 1; ok && v < plan->n_views; v++) {
         struct extract_tensor *t = job_add(job, clip_i, v);
         memcpy(w->view, w->resampled, plan->n_samples * sizeof *w->view);
-        ok = augment_apply(w->augment, plan->clip.seed, track_key, clip_i, v, w->view,
+        ok = augment_apply(w->augment, plan->augment_seed, track_key, clip_i, v, w->view,
                            plan->n_samples, t->augment, &job->why);
         charge(job, STEP_AUGMENT, mark_ns);
         if (!ok)

@@ -36,10 +36,12 @@ LIBS_store = -llmdb -lzstd
 LIBS_train = -ldnnl -lgomp
 LIBS_match = -lchromaprint
 
-PROGRAMS = refrain refrain-fetch refrain-extract refrain-store refrain-train
+PROGRAMS = refrain refrain-scan refrain-fetch refrain-extract refrain-store refrain-train
 
 ROOMS_refrain         = programs ingest features store conf base
 LINK_refrain          = $(LIBS_store) $(LIBS_csv)
+ROOMS_refrain-scan    = programs ingest base
+LINK_refrain-scan     = $(LIBS_decode)
 ROOMS_refrain-fetch   = programs ingest conf base
 LINK_refrain-fetch    = $(LIBS_curl) $(LIBS_csv) $(LIBS_catalog)
 ROOMS_refrain-extract = programs ingest features store conf base

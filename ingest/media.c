@@ -18,6 +18,7 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/channel_layout.h>
+#include <libavutil/dict.h>
 #include <libavutil/intreadwrite.h>
 #include <libavutil/log.h>
 #include <libavutil/mem.h>
@@ -433,6 +434,15 @@ bool media_convert(const struct media *m, size_t from, size_t to, int16_t *out)
     for (size_t c = 0; c < n_channels; c++)
         finite = convert_plane(packed, planes[c] + at, n, out + c, n_channels) && finite;
     return finite;
+}
+
+/* Ogg's tags belong to the stream, those of the others to the file. */
+const char *media_tag(const struct media *m, const char *name)
+{
+    const AVDictionaryEntry *tag = av_dict_get(m->demuxer->metadata, name, NULL, 0);
+    if (tag == NULL)
+        tag = av_dict_get(m->demuxer->streams[m->stream_i]->metadata, name, NULL, 0);
+    return tag != NULL ? tag->value : NULL;
 }
 
 uint32_t media_rate_hz(const struct media *m)

@@ -58,6 +58,10 @@ bool media_decode(struct media *m, size_t at, size_t n_bytes, struct media_frame
 /* The samples [from, to) of the last frame, interleaved. True: all were finite. */
 bool media_convert(const struct media *m, size_t from, size_t to, int16_t *out);
 
+/* A tag as the file has it: "title", "artist", "genre", "date" (whatever its format calls them);
+ * NULL for none. Mostly UTF-8; lent until close. */
+const char *media_tag(const struct media *m, const char *name);
+
 uint32_t media_rate_hz(const struct media *m); /* as the header says it */
 unsigned media_codec_version(void);            /* libavcodec's: major << 16 | minor << 8 | micro */
 

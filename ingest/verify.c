@@ -44,6 +44,7 @@ enum sniff_verdict verify_end(struct verify *v, struct span body, const struct v
     bool is_short = end.ms > 0 && end.ms < facts->expected_ms * 95 / 100;
     bool is_cut = end.is_missing || (end.is_open && (is_short || !facts->has_length)) ||
                   (is_short && !facts->has_length);
+    v->walk_ms = end.ms;
     v->has_verdict = true;
     if (is_cut)
         v->verdict = SNIFF_CUT;

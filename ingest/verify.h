@@ -18,6 +18,7 @@ struct verify {
     bool has_verdict, has_container; /* one of both once enough has come */
     enum sniff_verdict verdict;
     struct walk walk; /* with has_container */
+    uint64_t walk_ms; /* of audio, once it was judged whole; 0: not known */
 };
 
 /* `body` is all of it so far; it may have moved. False: it is refused, whatever comes. */

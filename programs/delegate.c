@@ -10,6 +10,7 @@
 enum { WORD_MAX_BYTES = 32 };
 
 const struct delegate delegates[] = {
+    {"scan", "refrain-scan", NULL, "a catalogue of the audio files in a folder"},
     {"fetch", "refrain-fetch", NULL, "fetch the previews of the catalogue"},
     {"extract", "refrain-extract", NULL, "turn fetched previews into stored tensors"},
     {"features", "refrain-extract", "features", "the log-mel of one audio file"},

@@ -25,7 +25,7 @@ static const struct option options[] = {
      "do what is due now and end; rows that wait for a retry are left waiting"},
     {"watch", 'w', OPTION_FLAG, &opt_watch, NULL,
      "when nothing is left, wait for the CSV to grow; only a signal ends it"},
-    {"retry", 0, OPTION_STR, &opt_retry, "CAUSE,...",
+    {"retry", 0, OPTION_STR, &opt_retry, "cause=CAUSE,...",
      "first give rows that ended with these causes another chance (\"all\": with any)"},
     {"json", 'j', OPTION_FLAG, &opt_json, NULL,
      "print one JSON object at the end: rows, states, causes, requests, throttled, bytes"},
@@ -164,10 +164,13 @@ static bool run(const struct args *args, struct err *e)
         !catalog_open(d->dir, true, &catalog, e) || !spool_open(d->dir, &spool, e))
         goto out;
     if (opt_retry != NULL) {
+        static const char key[] = "cause=";
+        bool has_key = strncmp(opt_retry, key, strlen(key)) == 0;
+        const char *causes = opt_retry + (has_key ? strlen(key) : 0);
         uint64_t n;
-        if (!again_by_cause(catalog, opt_retry, &n, e))
+        if (!again_by_cause(catalog, causes, &n, e))
             goto out;
-        log_info("rows tried again", "causes=\"%s\" n=%" PRIu64, opt_retry, n);
+        log_info("rows tried again", "causes=\"%s\" n=%" PRIu64, causes, n);
     }
     const struct stage_params params = stage_params(d, csv);
     ok = stage_run(&params, catalog, spool, &result, e) && report(catalog, &result, e);
@@ -183,7 +186,7 @@ out:
 static const struct command commands[] = {
     {
         .name = NULL,
-        .synopsis = "DIR [--once | --watch] [--retry CAUSE,...] [--json]",
+        .synopsis = "DIR [--once | --watch] [--retry cause=CAUSE,...] [--json]",
         .help =
             "Reads the CSV named in DIR/refrain.conf and fetches every preview that is not there "
             "yet.\n"
@@ -192,7 +195,7 @@ static const struct command commands[] = {
             "and ends; a kill at any moment loses nothing that was committed.",
         .examples = "refrain fetch songs            # until nothing is left\n"
                     "refrain fetch songs --watch    # and then wait for new rows\n"
-                    "refrain fetch songs --retry timeout,http_403   # those again\n",
+                    "refrain fetch songs --retry cause=timeout,http_403   # those again\n",
         .options = options,
         .n_options = ARRAY_LEN(options),
         .min_args = 1,

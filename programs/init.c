@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "ingest/csv.h"
+#include "programs/init_audio.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +31,10 @@ static bool make_parents(const char *dir, struct err *e)
     return file_make_dir(path, e);
 }
 
-/* An interrupted init leaves at most the temporary file of refrain.conf: that is still empty. */
+static const char audio_csv[] = "music_info.csv"; /* of a folder, in the data set */
+
+/* An interrupted init leaves at most the temporary file of refrain.conf, and the catalogue of a
+ * folder: that is still empty. */
 static bool dir_is_empty(const char *dir, bool *out, struct err *e)
 {
     DIR *d = opendir(dir);
@@ -39,7 +43,8 @@ static bool dir_is_empty(const char *dir, bool *out, struct err *e)
     *out = true;
     for (struct dirent *entry; (entry = readdir(d)) != NULL;)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            strncmp(entry->d_name, "refrain.conf.", strlen("refrain.conf.")) != 0)
+            strncmp(entry->d_name, "refrain.conf.", strlen("refrain.conf.")) != 0 &&
+            strncmp(entry->d_name, audio_csv, strlen(audio_csv)) != 0)
             *out = false;
     closedir(d);
     return true;
@@ -65,8 +70,42 @@ static bool apply_csv(const char *csv, struct settings *settings, struct err *e)
     return ok;
 }
 
+/* The folder becomes the one that file:// links may lie beneath. */
+static bool apply_audio(const char *folder, struct settings *settings, struct err *e)
+{
+    char *absolute = realpath(folder, NULL);
+    if (absolute == NULL)
+        return err_set_errno(e, ERR_USAGE, errno, "cannot read the folder %s", folder);
+    bool fits = strlen(absolute) < sizeof settings->fetch.file_root;
+    if (fits) {
+        snprintf(settings->fetch.file_root, sizeof settings->fetch.file_root, "%s", absolute);
+        snprintf(settings->catalog.csv, sizeof settings->catalog.csv, "%s", audio_csv);
+    } else {
+        err_set(e, ERR_USAGE, "the path of the folder is longer than %zu bytes: %.80s...",
+                sizeof settings->fetch.file_root - 1, absolute);
+    }
+    free(absolute);
+    return fits;
+}
+
+/* Makes the catalogue of the folder, once the directory is there. */
+static bool scan_audio(const struct init_request *request, struct settings *settings, struct err *e)
+{
+    char path[PATH_BYTES];
+    struct audio_scan scan;
+    if (request->audio == NULL)
+        return true;
+    if (!path_join(path, request->dir, audio_csv, e) ||
+        !audio_scan_run(settings->fetch.file_root, path, &scan, e))
+        return false;
+    audio_scan_apply(&scan, settings);
+    return true;
+}
+
 static bool apply(const struct init_request *request, struct settings *settings, struct err *e)
 {
+    if (request->csv != NULL && request->audio != NULL)
+        return err_set(e, ERR_USAGE, "--csv and --audio exclude each other");
     for (size_t i = 0; i < request->sets->n; i++) {
         const char *assignment = request->sets->items[i];
         if (strncmp(assignment, "version", strcspn(assignment, "= ")) == 0)
@@ -76,6 +115,8 @@ static bool apply(const struct init_request *request, struct settings *settings,
             return err_wrap(e, "--set %.100s", assignment);
         }
     }
+    if (request->audio != NULL)
+        return apply_audio(request->audio, settings, e);
     return request->csv == NULL || apply_csv(request->csv, settings, e);
 }
 
@@ -183,7 +224,7 @@ static bool change_dataset(const struct init_request *request, const char *conf_
         return false;
     struct settings before = out->settings;
     char store_path[PATH_BYTES];
-    if (!apply(request, &out->settings, e) ||
+    if (!apply(request, &out->settings, e) || !scan_audio(request, &out->settings, e) ||
         !path_join(store_path, request->dir, "features.mdb", e))
         return false;
     const char *recipe_key;
@@ -202,8 +243,9 @@ static bool change_dataset(const struct init_request *request, const char *conf_
 static bool make_dataset(const struct init_request *request, const char *conf_path,
                          struct dataset *out, enum init_result *result, struct err *e)
 {
-    if (request->csv == NULL)
-        return err_set(e, ERR_USAGE, "a new data set needs --csv FILE, its music_info.csv");
+    if (request->csv == NULL && request->audio == NULL)
+        return err_set(e, ERR_USAGE,
+                       "a new data set needs --csv FILE, its music_info.csv, or --audio FOLDER");
     /* Everything that can be wrong is looked at before anything is made. */
     memset(out, 0, sizeof *out);
     conf_defaults(&settings_table, &out->settings);
@@ -217,7 +259,8 @@ static bool make_dataset(const struct init_request *request, const char *conf_pa
                        "%s holds other things and no refrain.conf: give a new or empty directory",
                        request->dir);
     *result = INIT_MADE;
-    return write_conf(conf_path, &out->settings, e) && dataset_open(request->dir, out, e);
+    return scan_audio(request, &out->settings, e) && write_conf(conf_path, &out->settings, e) &&
+           dataset_open(request->dir, out, e);
 }
 
 bool init_dataset(const struct init_request *request, struct dataset *out, enum init_result *result,

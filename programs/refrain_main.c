@@ -14,18 +14,21 @@
 
 /* ---------------------------------------------------------------- init */
 
-static const char *init_csv;
+static const char *init_csv, *init_audio;
 static struct option_list init_sets;
 
 static const struct option init_options[] = {
     {"csv", 'c', OPTION_STR, &init_csv, "FILE", "the catalogue, a music_info.csv"},
+    {"audio", 'a', OPTION_STR, &init_audio, "FOLDER",
+     "in its place: your own audio files, with a catalogue made from their tags"},
     {"set", 's', OPTION_LIST, &init_sets, "KEY=VALUE",
      "a setting other than its default; may be given several times"},
 };
 
 static bool run_init(const struct args *args, struct err *e)
 {
-    struct init_request request = {.dir = args->items[0], .csv = init_csv, .sets = &init_sets};
+    struct init_request request = {
+        .dir = args->items[0], .csv = init_csv, .audio = init_audio, .sets = &init_sets};
     struct dataset dataset;
     enum init_result result;
     if (!init_dataset(&request, &dataset, &result, e))
@@ -106,13 +109,14 @@ static bool run_report(const struct args *args, struct err *e)
 
 static const struct command commands[] = {
     {.name = "init",
-     .synopsis = "DIR --csv FILE [--set KEY=VALUE ...]",
+     .synopsis = "DIR --csv FILE | --audio FOLDER [--set KEY=VALUE ...]",
      .help = "Make a data set directory with its configuration.\n"
              "A directory that is a data set already keeps its configuration except for what is "
              "given here; refrain.conf is then written anew. Settings that decide what is stored "
              "cannot change once something is stored.",
      .examples =
          "refrain init songs --csv music_info.csv\n"
+         "refrain init songs --audio /music    # again when files have come\n"
          "refrain init songs --csv music_info.csv --set fetch.limit.default=10/1 --set seed=7\n"
          "refrain init songs --set fetch.in_flight=32    # later: change a setting",
      .options = init_options,

@@ -1,6 +1,7 @@
 #include "programs/status.h"
 
 #include "base/clock.h"
+#include "programs/csv_out.h"
 #include "programs/quota.h"
 #include "programs/rows.h"
 
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { CAUSES_MAX = 256 };
 
@@ -156,85 +156,55 @@ uint64_t status_rows_ended(const struct status *s)
 
 /* ---------------------------------------------------------------- every row as CSV */
 
-/* RFC 4180: quoted when it holds a comma, a quote or a line end. */
-static void csv_field(FILE *out, const char *text)
-{
-    putc(',', out);
-    if (strpbrk(text, ",\"\r\n") == NULL) {
-        fputs(text, out);
-        return;
-    }
-    putc('"', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '"')
-            putc('"', out);
-        putc(*text, out);
-    }
-    putc('"', out);
-}
-
 static bool write_row(void *arg, const struct joined_row *joined)
 {
-    FILE *out = arg;
+    struct csv_out *out = arg;
     const struct catalog_row *row = joined->row;
-    fprintf(out, "%" PRIu64, row->row);
-    csv_field(out, row->track_id);
-    csv_field(out, row_state_name(joined->state));
-    csv_field(out, joined->cause);
-    fprintf(out, ",%" PRIu32 ",", row->attempts);
+    char not_before[24] = "", dup_of[24] = "";
     if (row->state == ROW_WAIT)
-        fprintf(out, "%" PRId64, row->not_before_s);
-    fprintf(out, ",%" PRIu64 ",", row->preview_bytes);
+        snprintf(not_before, sizeof not_before, "%" PRId64, row->not_before_s);
     if (row->state == ROW_DUP)
-        fprintf(out, "%" PRIu64, row->dup_of);
-    fprintf(out, ",%" PRIu32, joined->n_views);
-    csv_field(out, row->artist);
-    csv_field(out, row->name);
-    putc('\n', out);
-    return ferror(out) == 0;
+        snprintf(dup_of, sizeof dup_of, "%" PRIu64, row->dup_of);
+    csv_out_u64(out, row->row);
+    csv_out_text(out, row->track_id);
+    csv_out_text(out, row_state_name(joined->state));
+    csv_out_text(out, joined->cause);
+    csv_out_u64(out, row->attempts);
+    csv_out_text(out, not_before);
+    csv_out_u64(out, row->preview_bytes);
+    csv_out_text(out, dup_of);
+    csv_out_u64(out, joined->n_views);
+    csv_out_text(out, row->artist);
+    csv_out_text(out, row->name);
+    return csv_out_end(out);
 }
 
-static bool write_rows(const struct dataset *d, FILE *out, struct err *e)
+static bool write_rows(const struct dataset *d, struct csv_out *out, struct err *e)
 {
+    static const char *const columns[] = {"row",      "track_id",   "state",         "cause",
+                                          "attempts", "not_before", "preview_bytes", "dup_of",
+                                          "clips",    "artist",     "name"};
     struct catalog *catalog = NULL;
     struct store *store = NULL;
     struct spool *spool = NULL;
     struct bad_list bad = {0};
-    bool ok = catalog_open_maybe(d->dir, &catalog, e) && store_open_maybe(d->dir, &store, e) &&
-              spool_open_maybe(d->dir, &spool, e) &&
-              (spool == NULL || bad_list_read(spool, &bad, e));
-    if (ok)
-        fputs("row,track_id,state,cause,attempts,not_before,preview_bytes,dup_of,clips,artist,"
-              "name\n",
-              out);
-    ok = ok && (catalog == NULL || rows_each(catalog, &bad, store, write_row, out, e));
+    for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+        csv_out_text(out, columns[i]);
+    bool ok = csv_out_end(out) && catalog_open_maybe(d->dir, &catalog, e) &&
+              store_open_maybe(d->dir, &store, e) && spool_open_maybe(d->dir, &spool, e) &&
+              (spool == NULL || bad_list_read(spool, &bad, e)) &&
+              (catalog == NULL || rows_each(catalog, &bad, store, write_row, out, e));
     bad_list_release(&bad);
     spool_close(spool);
     store_close(store);
     catalog_close(catalog);
-    if (ok && (fflush(out) != 0 || ferror(out)))
-        return err_set_errno(e, ERR_FATAL, errno, "cannot write the rows");
     return ok;
 }
 
-/* Streamed into a file beside it, because a catalogue may be larger than memory should hold. */
 bool status_write_rows(const struct dataset *d, const char *path, struct err *e)
 {
-    if (strcmp(path, "-") == 0)
-        return write_rows(d, stdout, e);
-    char temp[PATH_BYTES];
-    int len = snprintf(temp, sizeof temp, "%s.tmp", path);
-    if (len < 0 || (size_t)len >= sizeof temp)
-        return err_set(e, ERR_USAGE, "the path is longer than %d bytes", PATH_BYTES - 5);
-    FILE *out = fopen(temp, "we");
-    if (out == NULL)
-        return err_set_errno(e, ERR_FATAL, errno, "cannot write %s", temp);
-    bool ok = write_rows(d, out, e);
-    if (fclose(out) != 0 && ok)
-        ok = err_set_errno(e, ERR_FATAL, errno, "cannot write %s", temp);
-    if (ok && rename(temp, path) != 0)
-        ok = err_set_errno(e, ERR_FATAL, errno, "cannot rename %s to %s", temp, path);
-    if (!ok)
-        unlink(temp);
-    return ok;
+    struct csv_out out;
+    if (!csv_out_open(&out, path, e))
+        return false;
+    return csv_out_close(&out, write_rows(d, &out, e), e);
 }

@@ -5,6 +5,7 @@
 #     tests/make_audio.sh DIR             all formats, 12 s each, NAME and NAME.s16
 #     tests/make_audio.sh DIR mp3 N [S]   N different MP3 previews of S (30) seconds: 000.mp3 ...
 #     tests/make_audio.sh DIR mp3kinds    MP3s of all frame shapes and sizes, 3 s each
+#     tests/make_audio.sh DIR few         one or two of each container, 5 s each, to be damaged
 set -eu
 dir=$1
 mkdir -p "$dir"
@@ -54,6 +55,18 @@ if [ "${2:-}" = mp3kinds ]; then
     make lsf_stereo.mp3 -c:a libmp3lame -ar 24000 -b:a 16k
     make lsf8.mp3 -c:a libmp3lame -ac 1 -ar 24000 -b:a 8k
     make mpeg25.mp3 -c:a libmp3lame -ac 1 -ar 8000 -b:a 8k
+    exit 0
+fi
+
+if [ "${2:-}" = few ]; then
+    run -f lavfi -i "$(signal 1 5)" -c:a pcm_f32le "$dir/source.wav"
+    make vbr.mp3 -c:a libmp3lame -q:a 5
+    make no_info.mp3 -c:a libmp3lame -b:a 96k -write_xing 0
+    make moov_end.m4a -c:a aac -b:a 96k
+    make vorbis.ogg -c:a libvorbis -q:a 3
+    make opus.ogg -c:a libopus -b:a 64k
+    make s16.flac -c:a flac -sample_fmt s16 -ar 22050
+    make f32.wav -c:a pcm_f32le -ar 8000
     exit 0
 fi
 

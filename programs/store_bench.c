@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "store/pin.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -42,9 +43,10 @@ static void *bench_run(void *arg)
     return NULL;
 }
 
-bool store_bench(struct store *s, size_t n_threads, double seconds, struct store_bench_result *out,
-                 struct err *e)
+bool store_bench(struct store *s, size_t n_threads, double seconds, uint64_t pin_bytes,
+                 struct store_bench_result *out, struct err *e)
 {
+    struct store_pin_report pinned = {0};
     struct store_snapshot snap;
     pthread_t threads[STORE_BENCH_THREADS_MAX];
     struct bench_reader readers[STORE_BENCH_THREADS_MAX];
@@ -53,9 +55,13 @@ bool store_bench(struct store *s, size_t n_threads, double seconds, struct store
     assert(n_threads >= 1 && n_threads <= STORE_BENCH_THREADS_MAX);
     if (!store_snapshot_init(s, &snap, e))
         return false;
+    if (pin_bytes > 0 && !store_pin(s, &snap, pin_bytes, &pinned, e)) {
+        store_snapshot_release(&snap);
+        return false;
+    }
     uint64_t start_ns = clock_now_ns() + NS_PER_S;
     uint64_t end_ns = start_ns + (uint64_t)(seconds * 1e9);
-    *out = (struct store_bench_result){0};
+    *out = (struct store_bench_result){.pinned = pinned.fraction};
     for (; n_started < n_threads; n_started++) {
         struct bench_reader *b = &readers[n_started];
         *b = (struct bench_reader){s, &snap, n_started, start_ns, end_ns, 0, false, {0}};

@@ -12,11 +12,12 @@ struct store_bench_result {
     uint64_t clips;
     double seconds;
     double clips_per_s;
+    double pinned; /* fraction of the records */
 };
 
 /* Reads batches of random keys, decoded to float32, for about `seconds` after a first second that
- * warms the cache and does not count. */
-MUST_CHECK bool store_bench(struct store *s, size_t n_threads, double seconds,
+ * warms the cache and does not count; pin_bytes of records are kept in memory, 0: none. */
+MUST_CHECK bool store_bench(struct store *s, size_t n_threads, double seconds, uint64_t pin_bytes,
                             struct store_bench_result *out, struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "programs/store_bench.h"
+#include "programs/store_doctor.h"
 #include "programs/store_import.h"
 #include "programs/store_list.h"
 #include "store/compact.h"
@@ -259,21 +260,29 @@ static bool run_export(const struct args *args, struct err *e)
     return true;
 }
 
-/* ---------------------------------------------------------------- bench */
+/* ---------------------------------------------------------------- doctor, bench */
+
+static bool run_doctor(const struct args *args, struct err *e)
+{
+    return store_doctor_run(args->items[0], as_json, stdout, e);
+}
 
 static uint64_t bench_threads = 1;
+static uint64_t bench_pin_mib;
 static double bench_seconds = 3;
 
 static const struct option bench_options[] = {
     JSON_OPTION,
     {"threads", 't', OPTION_U64, &bench_threads, "N", "readers, 1 if not said"},
     {"seconds", 's', OPTION_F64, &bench_seconds, "S", "how long, 3 if not said"},
+    {"pin", 0, OPTION_U64, &bench_pin_mib, "MIB", "memory for records that are kept there"},
 };
 
 static bool run_bench(const struct args *args, struct err *e)
 {
     struct store *s;
     struct store_bench_result result;
+    uint64_t pin_bytes = bench_pin_mib << 20;
     if (bench_threads < 1 || bench_threads > STORE_BENCH_THREADS_MAX)
         return err_set(e, ERR_USAGE, "--threads %" PRIu64 ": from 1 to %d", bench_threads,
                        STORE_BENCH_THREADS_MAX);
@@ -281,7 +290,7 @@ static bool run_bench(const struct args *args, struct err *e)
         return err_set(e, ERR_USAGE, "--seconds %g: above 0, at most 3600", bench_seconds);
     if (!store_open(args->items[0], &s, e))
         return false;
-    bool ok = store_bench(s, bench_threads, bench_seconds, &result, e);
+    bool ok = store_bench(s, bench_threads, bench_seconds, pin_bytes, &result, e);
     store_close(s);
     if (!ok)
         return false;
@@ -291,6 +300,7 @@ static bool run_bench(const struct args *args, struct err *e)
         json_object(&j, NULL);
         json_f64(&j, "clips_per_s", result.clips_per_s);
         json_u64(&j, "threads", bench_threads);
+        json_f64(&j, "pinned", result.pinned);
         json_f64(&j, "seconds", result.seconds);
         json_u64(&j, "clips", result.clips);
         json_end(&j);
@@ -401,10 +411,23 @@ static const struct command commands[] = {
      .min_args = 2,
      .max_args = STORE_IMPORT_FILES_MAX,
      .run = store_import_run},
+    {.name = "doctor",
+     .synopsis = "DIR [--json]",
+     .help = "How the store lies on disk and in memory, what this machine will make of it, and "
+             "what would help.\n"
+             "Measures for about two seconds: decoding on one core, the disk past the page cache. "
+             "The forecast is of epochs that read every record once.",
+     .examples = "refrain store doctor songs",
+     .options = json_options,
+     .n_options = ARRAY_LEN(json_options),
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_doctor},
     {.name = "bench",
-     .synopsis = "DIR [--threads N] [--seconds S] [--json]",
+     .synopsis = "DIR [--threads N] [--seconds S] [--pin MIB] [--json]",
      .help = "Random reads, decoded to float32, after a second that warms the cache.",
-     .examples = "refrain store bench songs --threads 2",
+     .examples = "refrain store bench songs --threads 2\n"
+                 "refrain store bench songs --pin 512    # with that much kept in memory",
      .options = bench_options,
      .n_options = ARRAY_LEN(bench_options),
      .min_args = 1,

@@ -11,8 +11,6 @@
  * depth of the device's queue. Faulting records in one by one would read 4 KiB at a time with
  * nothing in flight, because the map is opened for random access (MDB_NORDAHEAD).
  */
-enum { MERGE_GAP_BYTES = 32 << 10 /* ranges this close are one request: a seek costs more */ };
-
 static int value_compare(const void *a, const void *b)
 {
     const MDB_val *va = a, *vb = b;
@@ -35,7 +33,7 @@ static void ask_for_pages(MDB_val *values, size_t n, size_t page_bytes)
     uintptr_t start = (uintptr_t)values[0].mv_data, end = start + values[0].mv_size;
     for (size_t i = 1; i < n; i++) {
         uintptr_t at = (uintptr_t)values[i].mv_data;
-        if (at > end + MERGE_GAP_BYTES) {
+        if (at > end + STORE_MERGE_GAP_BYTES) {
             will_need(start, end, page_bytes);
             start = at;
         }

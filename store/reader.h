@@ -9,6 +9,9 @@
 
 #include <pthread.h>
 
+/* Ranges of the file this close are one request: a seek costs more. */
+enum { STORE_MERGE_GAP_BYTES = 32 << 10 };
+
 /* What one call borrows: a parked transaction, a decoder, scratch. */
 struct store_seat {
     MDB_txn *txn; /* reset while the seat is free */

@@ -1,6 +1,7 @@
 #include "match/align.h"
 
 #include "base/mem.h"
+#include "match/wide.h"
 
 #include <math.h>
 
@@ -12,35 +13,36 @@
  * passages (docs/MATCH.md has the figures).
  *
  * Inner loops run over BLOCK neighbouring columns, so that compilers turn them into vectors. The
- * integers are exact, and the few float operations are the same for every cell whatever the width,
- * so all machines give the same bits. Rows are filled up to whole blocks with cells that only
- * lower a path.
+ * values are whole numbers, so that all machines give the same bits. Rows are filled up to whole
+ * blocks with cells that only lower a path.
  */
 enum {
-    BLOCK = 32,
     EDGE = BLOCK, /* zeros in front of a row of scores */
     PRODUCT_SHIFT = 5,
     FLUSH_ROWS = 256, /* squares of so many stacks fit 32 bits */
     SCORE_MAX = 32000,
+    MEAN_UNIT = 8,      /* a stack's sum is below 2^12 */
+    DEVIATION_MIN = 60, /* of stacks' sums, whose largest is 2520 */
+    CELL_OFFSET = 24,   /* 1.5 deviations */
+    CELL_CAP = 24,
     SKIP_COST = 5,   /* 0.3 deviations for a step that leaves a frame out */
     HARMONY_PART = 5 /* of 16, in both; the rest is the melody's */
 };
 
-static const float CELL_OFFSET = 1.5F, CELL_CAP = 1.5F;
-
 struct aligner {
     enum simd simd;
     struct align_side a;
-    size_t n_rows, n_columns, stride;    /* of the present matrix; stride in whole blocks */
-    int16_t *b_classes;                  /* (ASPECTS, 2 * SEQUENCE_CLASSES, stride + BLOCK) */
-    int16_t *products;                   /* (ALIGN_STACK, stride + BLOCK): a ring of rows */
-    int16_t *stacked;                    /* (n_rows, stride) */
-    int16_t *cells[ALIGN_MODES];         /* (n_rows, stride) */
-    int16_t *scores;                     /* (3 or n_rows + 2, EDGE + stride) */
-    float *row_mean, *row_inverse;       /* (n_rows) */
-    float *column_mean, *column_inverse; /* (stride) */
+    size_t n_rows, n_columns, stride;      /* of the present matrix; stride in whole blocks */
+    int16_t *b_classes;                    /* (ASPECTS, 2 * SEQUENCE_CLASSES, stride + BLOCK) */
+    int16_t *products;                     /* (ALIGN_STACK, stride + BLOCK): a ring of rows */
+    int16_t *stacked;                      /* (n_rows, stride) */
+    int16_t *cells[ALIGN_MODES];           /* (n_rows, stride) */
+    int16_t *scores;                       /* (3 or n_rows + 2, EDGE + stride) */
+    int16_t *row_mean, *row_inverse;       /* (n_rows) */
+    int16_t *column_mean, *column_inverse; /* (stride) */
     uint32_t *column_part, *column_part_squares; /* (stride), of at most FLUSH_ROWS rows */
-    uint64_t *column_sum, *column_squares;       /* (stride) */
+    double *column_sum, *column_squares;         /* (stride), whole numbers */
+    double *row_sum, *row_squares;               /* (n_rows) */
     struct align_cell *path;
     size_t cap_stride, cap_rows, cap_cells, cap_scores, cap_path;
 };
@@ -57,8 +59,16 @@ struct align_side align_side_of(const struct sequence *s, uint32_t from, uint32_
 struct aligner *aligner_new(enum simd simd)
 {
     struct aligner *al = mem_zalloc(1, sizeof *al);
-    al->simd = simd;
+    al->simd = wide_simd(simd);
     return al;
+}
+
+static void rows_release(struct aligner *al)
+{
+    mem_free(al->row_mean);
+    mem_free(al->row_inverse);
+    mem_free(al->row_sum);
+    mem_free(al->row_squares);
 }
 
 static void columns_release(struct aligner *al)
@@ -87,10 +97,14 @@ void aligner_free(struct aligner *al)
     columns_release(al);
     cells_release(al);
     mem_free(al->scores);
-    mem_free(al->row_mean);
-    mem_free(al->row_inverse);
+    rows_release(al);
     mem_free(al->path);
     mem_free(al);
+}
+
+static size_t whole_blocks(size_t n)
+{
+    return (n + BLOCK - 1) / BLOCK * BLOCK;
 }
 
 void aligner_set_a(struct aligner *al, const struct align_side *a)
@@ -98,10 +112,16 @@ void aligner_set_a(struct aligner *al, const struct align_side *a)
     assert(a->n_frames >= ALIGN_STACK && a->n_frames <= ALIGN_FRAMES_MAX);
     al->a = *a;
     al->n_rows = a->n_frames - ALIGN_STACK + 1;
-    if (al->n_rows > al->cap_rows) {
-        al->row_mean = mem_resize(al->row_mean, al->n_rows, sizeof *al->row_mean);
-        al->row_inverse = mem_resize(al->row_inverse, al->n_rows, sizeof *al->row_inverse);
-        al->cap_rows = al->n_rows;
+    const size_t n = whole_blocks(al->n_rows);
+    if (n > al->cap_rows) {
+        rows_release(al);
+        al->row_mean = mem_alloc_aligned(n, sizeof *al->row_mean);
+        al->row_inverse = mem_alloc_aligned(n, sizeof *al->row_inverse);
+        al->row_sum = mem_alloc_aligned(n, sizeof *al->row_sum);
+        al->row_squares = mem_alloc_aligned(n, sizeof *al->row_squares);
+        memset(al->row_sum, 0, n * sizeof *al->row_sum);
+        memset(al->row_squares, 0, n * sizeof *al->row_squares);
+        al->cap_rows = n;
     }
 }
 
@@ -149,7 +169,7 @@ static void set_b(struct aligner *al, const struct align_side *b)
 {
     assert(b->n_frames >= ALIGN_STACK && b->n_frames <= ALIGN_FRAMES_MAX);
     al->n_columns = b->n_frames - ALIGN_STACK + 1;
-    al->stride = ((size_t)b->n_frames + BLOCK - 1) / BLOCK * BLOCK;
+    al->stride = whole_blocks(b->n_frames);
     reserve_columns(al, al->stride);
     reserve_cells(al);
     const size_t padded = al->stride + BLOCK;
@@ -183,7 +203,7 @@ LANE_BODY void products_body(const uint8_t *frame, const int16_t *classes, size_
             out[at + l] = (int16_t)(sum[l] >> PRODUCT_SHIFT);
     }
 }
-LANE_VERSIONS(products, (const uint8_t *frame, const int16_t *classes, size_t stride, int16_t *out),
+WIDE_VERSIONS(products, (const uint8_t *frame, const int16_t *classes, size_t stride, int16_t *out),
               (frame, classes, stride, out))
 
 /* rows: ALIGN_STACK rows of products; the k-th is read k columns further on. */
@@ -200,7 +220,7 @@ LANE_BODY void stack_body(const int16_t *const rows[ALIGN_STACK], size_t stride,
         memcpy(out + at, sum, sizeof sum);
     }
 }
-LANE_VERSIONS(stack, (const int16_t *const rows[ALIGN_STACK], size_t stride, int16_t *out),
+WIDE_VERSIONS(stack, (const int16_t *const rows[ALIGN_STACK], size_t stride, int16_t *out),
               (rows, stride, out))
 
 /* Adds a row to the columns' sums and gives its own, in lanes that hold at most
@@ -219,27 +239,51 @@ LANE_BODY void add_row_body(const int16_t *row, size_t stride, uint32_t *sums, u
         }
     }
 }
-LANE_VERSIONS(add_row,
+WIDE_VERSIONS(add_row,
               (const int16_t *row, size_t stride, uint32_t *sums, uint32_t *squares,
                uint32_t row_sum[BLOCK], uint32_t row_squares[BLOCK]),
               (row, stride, sums, squares, row_sum, row_squares))
 
-/* A row or column in which nothing differs stands out nowhere. */
-static void deviation(uint64_t sum, uint64_t squares, size_t n, float *mean, float *inverse)
+/* From sums over n values each: the mean in 1 / MEAN_UNIT, and what a difference from it is
+ * multiplied by to be in ALIGN_UNITs times 2^16. Where little differs, little stands out: a
+ * deviation is at least DEVIATION_MIN. */
+LANE_BODY void deviations_body(const double *sums, const double *squares, double n, size_t n_values,
+                               int16_t *means, int16_t *inverses)
 {
-    double m = (double)sum / (double)n, v = (double)squares / (double)n - m * m;
-    *mean = (float)m;
-    *inverse = v >= 1 ? (float)(1 / sqrt(v)) : 0;
+    const double least = DEVIATION_MIN * DEVIATION_MIN;
+    for (size_t at = 0; at < n_values; at += BLOCK) {
+        LANE_LOOP
+        for (size_t l = 0; l < BLOCK; l++) {
+            double mean = sums[at + l] / n, variance = squares[at + l] / n - mean * mean;
+            double over = variance - least; /* the greater of both, without a branch: */
+            double deviation = sqrt(least + (over + fabs(over)) / 2);
+            means[at + l] = (int16_t)(int32_t)(mean * MEAN_UNIT);
+            inverses[at + l] = (int16_t)(int32_t)(ALIGN_UNIT * 65536 / MEAN_UNIT / deviation);
+        }
+    }
 }
+WIDE_VERSIONS(deviations,
+              (const double *sums, const double *squares, double n, size_t n_values, int16_t *means,
+               int16_t *inverses),
+              (sums, squares, n, n_values, means, inverses))
+
+/* Adds 32-bit parts to sums and clears them. */
+LANE_BODY void flush_body(uint32_t *parts, size_t n, double *sums)
+{
+    for (size_t at = 0; at < n; at += BLOCK) {
+        LANE_LOOP
+        for (size_t l = 0; l < BLOCK; l++) {
+            sums[at + l] += (double)(int32_t)parts[at + l];
+            parts[at + l] = 0;
+        }
+    }
+}
+WIDE_VERSIONS(flush, (uint32_t * parts, size_t n, double *sums), (parts, n, sums))
 
 static void flush_columns(struct aligner *al)
 {
-    for (size_t j = 0; j < al->stride; j++) {
-        al->column_sum[j] += al->column_part[j];
-        al->column_squares[j] += al->column_part_squares[j];
-    }
-    memset(al->column_part, 0, al->stride * sizeof *al->column_part);
-    memset(al->column_part_squares, 0, al->stride * sizeof *al->column_part_squares);
+    LANE_CALL(al->simd, flush, (al->column_part, al->stride, al->column_sum));
+    LANE_CALL(al->simd, flush, (al->column_part_squares, al->stride, al->column_squares));
 }
 
 static void stack_rows(struct aligner *al, enum aspect aspect, unsigned rotation)
@@ -266,41 +310,47 @@ static void stack_rows(struct aligner *al, enum aspect aspect, unsigned rotation
         memset(row + al->n_columns, 0, (al->stride - al->n_columns) * sizeof *row);
 
         uint32_t sums[BLOCK] = {0}, squares[BLOCK] = {0};
-        uint64_t sum = 0, square = 0;
         LANE_CALL(al->simd, add_row,
                   (row, al->stride, al->column_part, al->column_part_squares, sums, squares));
+        uint64_t sum = 0, square = 0;
         for (size_t l = 0; l < BLOCK; l++) {
             sum += sums[l];
             square += squares[l];
         }
-        deviation(sum, square, al->n_columns, &al->row_mean[i], &al->row_inverse[i]);
+        al->row_sum[i] = (double)sum;
+        al->row_squares[i] = (double)square;
         if ((i + 1) % FLUSH_ROWS == 0)
             flush_columns(al);
     }
     flush_columns(al);
-    for (size_t j = 0; j < al->stride; j++)
-        deviation(al->column_sum[j], al->column_squares[j], al->n_rows, &al->column_mean[j],
-                  &al->column_inverse[j]);
+    LANE_CALL(al->simd, deviations,
+              (al->column_sum, al->column_squares, (double)al->n_rows, al->stride, al->column_mean,
+               al->column_inverse));
+    LANE_CALL(al->simd, deviations,
+              (al->row_sum, al->row_squares, (double)al->n_columns, whole_blocks(al->n_rows),
+               al->row_mean, al->row_inverse));
 }
 
-LANE_BODY void grade_body(const int16_t *row, float mean, float inverse, const float *means,
-                          const float *inverses, size_t stride, int16_t *out)
+/* (x - mean) / deviation in ALIGN_UNITs, in the upper half of a 32-bit product. */
+LANE_BODY void grade_body(const int16_t *row, int16_t mean, int16_t inverse, const int16_t *means,
+                          const int16_t *inverses, size_t stride, int16_t *out)
 {
     for (size_t at = 0; at < stride; at += BLOCK) {
         LANE_LOOP
         for (size_t l = 0; l < BLOCK; l++) {
-            float x = (float)row[at + l];
-            float by_row = (x - mean) * inverse, by_column = (x - means[at + l]) * inverses[at + l];
-            float z = (by_row < by_column ? by_row : by_column) - CELL_OFFSET;
+            int16_t x = (int16_t)(row[at + l] * MEAN_UNIT);
+            int16_t over_row = (int16_t)(x - mean), over_column = (int16_t)(x - means[at + l]);
+            int16_t by_row = (int16_t)(over_row * inverse >> 16);
+            int16_t by_column = (int16_t)(over_column * inverses[at + l] >> 16);
+            int16_t z = (int16_t)((by_row < by_column ? by_row : by_column) - CELL_OFFSET);
             z = z > CELL_CAP ? CELL_CAP : z;
-            z = z < -CELL_CAP ? -CELL_CAP : z;
-            out[at + l] = (int16_t)(int32_t)(z * ALIGN_UNIT);
+            out[at + l] = z < -CELL_CAP ? -CELL_CAP : z;
         }
     }
 }
-LANE_VERSIONS(grade,
-              (const int16_t *row, float mean, float inverse, const float *means,
-               const float *inverses, size_t stride, int16_t *out),
+WIDE_VERSIONS(grade,
+              (const int16_t *row, int16_t mean, int16_t inverse, const int16_t *means,
+               const int16_t *inverses, size_t stride, int16_t *out),
               (row, mean, inverse, means, inverses, stride, out))
 
 LANE_BODY void mix_body(const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out)
@@ -313,7 +363,7 @@ LANE_BODY void mix_body(const int16_t *harmony, const int16_t *melody, size_t n,
                           4);
     }
 }
-LANE_VERSIONS(mix, (const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out),
+WIDE_VERSIONS(mix, (const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out),
               (harmony, melody, n, out))
 
 static void make_cells(struct aligner *al, unsigned rotation)
@@ -362,7 +412,7 @@ LANE_BODY void advance_body(const int16_t *cells, const int16_t *before, const i
         }
     }
 }
-LANE_VERSIONS(advance,
+WIDE_VERSIONS(advance,
               (const int16_t *cells, const int16_t *before, const int16_t *before2, size_t stride,
                int16_t *out, int16_t best[BLOCK]),
               (cells, before, before2, stride, out, best))
@@ -413,4 +463,27 @@ void aligner_score(struct aligner *al, const struct align_side *b, unsigned rota
                 out[mode] = end;
         }
     }
+}
+
+unsigned align_likely_rotations(const struct align_side *a, const struct align_side *b,
+                                enum aspect aspect, unsigned n)
+{
+    const struct align_side *sides[2] = {a, b};
+    uint64_t sums[2][SEQUENCE_CLASSES] = {{0}}, agreement[SEQUENCE_CLASSES] = {0};
+    for (size_t s = 0; s < 2; s++)
+        for (size_t i = 0; i < (size_t)sides[s]->n_frames * SEQUENCE_CLASSES; i++)
+            sums[s][i % SEQUENCE_CLASSES] += sides[s]->levels[aspect][i];
+    for (size_t r = 0; r < SEQUENCE_CLASSES; r++)
+        for (size_t c = 0; c < SEQUENCE_CLASSES; c++)
+            agreement[r] += sums[0][c] * sums[1][(c + r) % SEQUENCE_CLASSES];
+    unsigned chosen = 0;
+    for (unsigned k = 0; k < n && k < SEQUENCE_CLASSES; k++) {
+        unsigned best = SEQUENCE_CLASSES;
+        for (unsigned r = 0; r < SEQUENCE_CLASSES; r++)
+            if ((chosen >> r & 1) == 0 &&
+                (best == SEQUENCE_CLASSES || agreement[r] > agreement[best]))
+                best = r;
+        chosen |= 1U << best;
+    }
+    return chosen;
 }

@@ -37,6 +37,8 @@ static void progress_measure(struct progress *p, uint64_t now_ns)
 
 double progress_eta_s(const struct progress *p)
 {
+    if (p->has_eta)
+        return p->eta_s;
     if (p->total == 0 || p->rate_per_s <= 0)
         return -1;
     double eta_s = p->done >= p->total ? 0 : (double)(p->total - p->done) / p->rate_per_s;

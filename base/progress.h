@@ -22,6 +22,8 @@ struct progress {
     double rate_per_s; /* smoothed over about ten seconds */
     uint64_t rate_ns;
     uint64_t rate_done;
+    bool has_eta; /* the caller knows better than the rate: */
+    double eta_s;
     bool on_terminal;
     char extra[160];
 };
@@ -35,7 +37,7 @@ void progress_update(struct progress *p, uint64_t now_ns, uint64_t done, const c
 /* Clears the line and logs the totals. */
 void progress_finish(struct progress *p, uint64_t now_ns);
 
-/* Seconds left at the present rate; negative when not known. */
+/* Seconds left, by p->eta_s or at the present rate; negative when not known. */
 double progress_eta_s(const struct progress *p);
 
 #endif

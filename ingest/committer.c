@@ -15,6 +15,8 @@
 
 enum { RECOVER_GROUP_ROWS = 1024 };
 #define MEASURE_NS NS_PER_S
+#define COMMIT_QUIET_NS (5 * NS_PER_S) /* counts and standing are written without an outcome too   \
+                                        */
 
 struct committer {
     struct committer_params params;
@@ -27,7 +29,7 @@ struct committer {
     struct outcome *group[COMMIT_GROUP_MAX];
     struct spool_item items[COMMIT_GROUP_MAX];
     size_t n_group, n_items;
-    uint64_t measured_ns;
+    uint64_t measured_ns, committed_ns;
 
     pthread_mutex_t mu;
     /* below: under mu */
@@ -37,6 +39,8 @@ struct committer {
     uint64_t waiting_bytes;                /* of bodies in memory */
     uint64_t spool_bytes, disk_free_bytes; /* tmp of the present group counts as spool */
     uint64_t requests, throttled, bytes;
+    bool has_news;
+    struct standing standing;
     struct err error;
 };
 
@@ -87,9 +91,15 @@ static bool write_states(struct committer *c, struct err *e)
     }
     pthread_mutex_lock(&c->mu);
     uint64_t requests = c->requests, throttled = c->throttled, bytes = c->bytes;
+    struct standing standing = c->standing;
+    bool has_news = c->has_news;
     c->requests = c->throttled = c->bytes = 0;
+    c->has_news = false;
     pthread_mutex_unlock(&c->mu);
     catalog_count(w, requests, throttled, bytes);
+    if (has_news && !standing_write(w, &standing, e))
+        goto failed;
+    c->committed_ns = clock_now_ns();
     return catalog_commit(w, e);
 failed:
     catalog_abort(w);
@@ -113,7 +123,7 @@ static void deliver_group(struct committer *c)
 static bool has_counts(struct committer *c)
 {
     pthread_mutex_lock(&c->mu);
-    bool has = c->requests > 0 || c->throttled > 0 || c->bytes > 0;
+    bool has = c->requests > 0 || c->throttled > 0 || c->bytes > 0 || c->has_news;
     pthread_mutex_unlock(&c->mu);
     return has;
 }
@@ -178,7 +188,8 @@ static bool thread_loop(struct committer *c, struct err *e)
                 return false;
         }
         bool is_due = c->n_group == COMMIT_GROUP_MAX ||
-                      (c->n_group > 0 && now_ns - group_ns >= COMMIT_GROUP_NS);
+                      (c->n_group > 0 && now_ns - group_ns >= COMMIT_GROUP_NS) ||
+                      now_ns - c->committed_ns >= COMMIT_QUIET_NS;
         if ((is_due || result == QUEUE_CLOSED) && !commit_group(c, e))
             return false;
         if (result == QUEUE_CLOSED)
@@ -228,6 +239,7 @@ bool committer_open(const struct committer_params *p, struct committer **out, st
     c->queue = queue_new(p->max_outcomes);
     c->done = mem_alloc(p->max_outcomes, sizeof *c->done);
     c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    c->committed_ns = clock_now_ns();
     if (c->fd < 0) {
         err_set_errno(e, ERR_FATAL, errno, "cannot make an eventfd");
         goto failed;
@@ -259,6 +271,14 @@ void committer_push(struct committer *c, struct outcome *outcome)
     assert(queue_len(c->queue) < c->params.max_outcomes);
     bool ok = queue_push(c->queue, o);
     assert(ok);
+}
+
+void committer_tell(struct committer *c, const struct standing *s)
+{
+    pthread_mutex_lock(&c->mu);
+    c->standing = *s;
+    c->has_news = true;
+    pthread_mutex_unlock(&c->mu);
 }
 
 void committer_count(struct committer *c, uint64_t requests, uint64_t throttled, uint64_t bytes)

@@ -20,6 +20,7 @@
 #include "ingest/catalog.h"
 #include "ingest/local.h"
 #include "ingest/spool.h"
+#include "ingest/standing.h"
 #include "ingest/todo.h"
 
 enum { COMMIT_GROUP_MAX = 32, COMMIT_PENDING_MAX = 2 * COMMIT_GROUP_MAX };
@@ -57,6 +58,9 @@ void committer_push(struct committer *c, struct outcome *outcome);
 
 /* Adds to the lifetime counters with the next commit. */
 void committer_count(struct committer *c, uint64_t requests, uint64_t throttled, uint64_t bytes);
+
+/* Written with the next commit, and at the latest some seconds from now. */
+void committer_tell(struct committer *c, const struct standing *s);
 
 enum committer_room {
     ROOM_OK,

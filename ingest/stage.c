@@ -25,23 +25,12 @@ static void collect(struct stage *s)
     while ((n = committer_collect(s->committer, outcomes, COLLECT_MAX)) > 0)
         for (size_t i = 0; i < n; i++) {
             bool waits = outcomes[i].state == ROW_WAIT;
-            s->n_ended += !waits;
+            if (!waits)
+                stage_row_ended(s, outcomes[i].item);
             s->result->n_fetched += outcomes[i].is_local && outcomes[i].state == ROW_DONE;
             s->result->n_failed += outcomes[i].is_local && outcomes[i].state != ROW_DONE;
             todo_settle(s->todo, outcomes[i].item, waits, outcomes[i].not_before_ms);
         }
-}
-
-static const char *room_name(enum committer_room room)
-{
-    switch (room) {
-    case ROOM_SPOOL_FULL:
-        return " paused=spool_full";
-    case ROOM_DISK_LOW:
-        return " paused=disk_low";
-    default:
-        return "";
-    }
 }
 
 static uint64_t poll_timeout_ms(struct stage *s, bool has_more)
@@ -115,11 +104,7 @@ static bool loop(struct stage *s, struct err *e)
             return false;
         if (is_finished(s) && !has_more)
             return true;
-        progress_update(
-            &s->progress, s->now_ns, s->n_ended,
-            "requests=%" PRIu64 " throttled=%" PRIu64 " in_flight=%zu failed=%" PRIu64 "%s",
-            s->result->requests, s->result->throttled, s->transport->in_flight(s->transport),
-            s->result->n_failed, room_name(committer_room(s->committer)));
+        stage_show_progress(s);
         size_t n_fds = s->p->stop_fd >= 0 && s->drain_ns == 0 ? 2 : 1;
         if (!s->transport->poll(s->transport, wake_fds, n_fds, poll_timeout_ms(s, has_more), e))
             return false;
@@ -148,6 +133,10 @@ static bool open_parts(struct stage *s, struct spool *spool, struct err *e)
     if (!hosts_open(&hosts, &s->hosts, e) || !session_read_hosts(s->catalog, note, &n_note, e))
         return false;
     hosts_recall(s->hosts, (struct span){note, n_note}, s->now_ns, stage_wall_ms(s));
+    struct standing before;
+    if (!standing_read(s->catalog, &before, e) || !stage_count_left(s, e))
+        return false;
+    s->latency = before.latency;
     s->todo = todo_new(s->catalog, s->hosts, AHEAD_LEAST + 2 * p->fetch.n_in_flight);
     s->local = local_new(p->file_root, p->fetch.max_bytes);
     const struct committer_params committer = {
@@ -173,6 +162,8 @@ static bool close_parts(struct stage *s, bool ok, struct err *e)
     struct err later = {0};
     if (s->transport != NULL)
         s->transport->cancel_all(s->transport);
+    if (s->committer != NULL && s->has_session)
+        stage_tell_standing(s);
     bool committed = s->committer == NULL || committer_finish(s->committer, &later);
     if (s->committer != NULL)
         collect(s);

@@ -74,7 +74,8 @@ bool stage_watch(struct stage *s, struct err *e)
         log_warn("the CSV cannot be used now", "why=\"%s\"", unreadable.msg);
         return true;
     }
-    if (!s->result->plan.unchanged)
-        todo_rewind(s->todo);
-    return true;
+    if (s->result->plan.unchanged)
+        return true;
+    todo_rewind(s->todo);
+    return stage_count_left(s, e);
 }

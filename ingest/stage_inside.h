@@ -22,6 +22,7 @@
 #include "base/progress.h"
 #include "ingest/committer.h"
 #include "ingest/hosts.h"
+#include "ingest/latency.h"
 #include "ingest/stage.h"
 #include "ingest/todo.h"
 #include "ingest/verify.h"
@@ -30,6 +31,7 @@ struct flight {
     struct todo_item *item; /* NULL: free */
     uint32_t n_permits;     /* sent and not answered */
     bool is_sent;
+    uint64_t started_ns;
     struct verify verify; /* of the body */
 };
 
@@ -54,6 +56,9 @@ struct stage {
     uint64_t n_ended, n_rows;
     struct watched_file csv;
     struct progress progress;
+    uint64_t n_left[HOSTS_MAX]; /* rows of a group that have not ended and need the network */
+    struct latency latency;     /* from a request's start to its last byte, of all runs */
+    uint64_t told_ns;
 };
 
 static inline uint64_t stage_now_ns(const struct stage *s)
@@ -101,5 +106,14 @@ void stage_take_file(struct stage *s, struct todo_item *item);
 /* `sniff`: what the body of a 200 is. */
 void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a,
                         enum sniff_verdict sniff);
+
+/* ---------------------------------------------------------------- stage_progress.c */
+
+/* Counts what is left, from the catalogue. */
+MUST_CHECK bool stage_count_left(struct stage *s, struct err *e);
+void stage_row_ended(struct stage *s, const struct todo_item *item);
+void stage_show_progress(struct stage *s);
+/* Gives the committer what `refrain status` shows. */
+void stage_tell_standing(struct stage *s);
 
 #endif

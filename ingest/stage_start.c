@@ -86,6 +86,8 @@ static void on_done(void *arg, void *exchange, struct fetch_answer *answer)
     count_in_flight(s, item, -1);
     return_permits(s, f, f->is_sent ? limiter_abandon : cancel_permit);
     enum sniff_verdict sniff = judge(s, f, answer);
+    if (answer->net == NET_OK)
+        latency_add(&s->latency, (s->now_ns - f->started_ns) / 1000);
     *f = (struct flight){0};
     stage_apply_answer(s, item, answer, sniff);
 }
@@ -105,6 +107,7 @@ static bool start_item(struct stage *s, size_t group_i, struct err *e)
         f++;
     f->item = todo_take(s->todo, group_i);
     f->n_permits = 1;
+    f->started_ns = stage_now_ns(s);
     count_in_flight(s, f->item, 1);
     return s->transport->start(s->transport, f->item->url, f, e);
 }

@@ -104,7 +104,8 @@ static void put_moov(uint32_t ms, uint32_t chunk_at)
 {
     static const char *const nest[] = {"trak", "mdia", "minf", "stbl"};
     size_t moov = box_begin("moov"), mvhd = box_begin("mvhd"), begins[4];
-    put_number(0, 12, true);
+    put_number(0, 8, true);
+    put_number(0, 4, true);
     put_number(1000, 4, true);
     put_number(ms, 4, true);
     put_fill(80);

@@ -171,6 +171,8 @@ static const struct conf_key keys[] = {
      "change training pictures a little each time they are read: floor, tilt, pitch, masks", NULL},
     {"train.dropout", CONF_F64, AT(train.dropout), "0.1", 0, 0.9, "",
      "share of the pooled features that a training step leaves out", NULL},
+    {"train.versions", CONF_F64, AT(train.versions), "0.5", 0, 1, "",
+     "with --groups: share of positives that are another version of the anchor's work", NULL},
     {"train.validation_share", CONF_F64, AT(train.validation_share), "0.15", 0.01, 0.9, "",
      "share of tracks (or of groups) that training never sees", NULL},
 

@@ -95,7 +95,7 @@ struct settings {
     } store;
     struct {
         uint64_t threads, epochs, batch, steps_per_epoch, patience;
-        double learning_rate, weight_decay, margin, dropout, validation_share;
+        double learning_rate, weight_decay, margin, dropout, validation_share, versions;
         int model;     /* enum feature_preset_setting {
     SETTING_PRESET_LIBROSA_0_10,
     SETTING_PRESET_LIBROSA_0_8,

@@ -97,6 +97,7 @@ static bool run_train(const struct args *args, struct err *e)
         .weight_decay = s->train.weight_decay,
         .margin = s->train.margin,
         .validation_share = s->train.validation_share,
+        .version_share = s->train.versions,
         .dropout = s->train.dropout,
         .loss = (enum train_loss)s->train.loss, /* the enumerations of conf/ list the same */
         .mining = (enum mining)s->train.negatives,

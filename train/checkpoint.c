@@ -44,6 +44,7 @@ static const struct field recipe_fields[] = {
     RECIPE("weight_decay", FIELD_F64, weight_decay, true),
     RECIPE("margin", FIELD_F64, margin, true),
     RECIPE("validation_share", FIELD_F64, validation_share, true),
+    RECIPE("version_share", FIELD_F64, version_share, true),
     RECIPE("loss", FIELD_TEXT, loss, true),
     RECIPE("negatives", FIELD_TEXT, negatives, true),
     RECIPE("temperature", FIELD_F64, temperature, true),

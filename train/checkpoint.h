@@ -23,6 +23,7 @@ struct recipe {
     uint64_t root;      /* of the store */
     uint64_t seed, batch, steps_per_epoch, threads;
     double learning_rate, weight_decay, margin, validation_share;
+    double version_share; /* 0 without groups */
     double temperature, gradient_clip;
     uint64_t accumulate, warmup_steps;
     uint64_t schedule_steps; /* 0: the schedule does not depend on the length of the run */

@@ -24,6 +24,25 @@ static uint64_t draw_negative(const struct split_side *side, struct rng *r, uint
     return i;
 }
 
+/* A clip of another track of the anchor's group, any view of it, all alike; the anchor's own view
+ * where the group has no other track. Of a large group only the GROUP_MAX clips behind the anchor
+ * are looked at. */
+static uint64_t draw_version(const struct sampler *s, struct rng *r, uint64_t anchor_i,
+                             uint64_t view_key)
+{
+    enum { GROUP_MAX = 256 };
+    const struct clip_entry *clips = s->side->clips, *anchor = &clips[anchor_i];
+    uint32_t others[GROUP_MAX];
+    size_t n = 0, i = anchor->next_of_group;
+    for (size_t step = 0; step < GROUP_MAX && i != anchor_i; step++, i = clips[i].next_of_group)
+        if (clips[i].track_i != anchor->track_i)
+            others[n++] = (uint32_t)i;
+    if (n == 0)
+        return view_key;
+    const struct clip_entry *other = &clips[others[rng_below(r, n)]];
+    return s->keys[other->first + rng_below(r, other->n_views)];
+}
+
 void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, struct triplet *out)
 {
     const struct split_side *side = s->side;
@@ -35,9 +54,13 @@ void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, st
     rng_init(&r, seed ^ hash_mix64(cycle), (uint32_t)s->purpose, index);
     uint64_t view = 1 + rng_below(&r, anchor->n_views - 1);
     uint64_t negative_i = draw_negative(side, &r, anchor->group);
+    uint64_t positive = s->keys[anchor->first + view];
+    /* Drawn last, so that runs without versions are what they were. */
+    if (s->version_share > 0 && rng_uniform(&r) < s->version_share)
+        positive = draw_version(s, &r, anchor_i, positive);
     *out = (struct triplet){
         .anchor = s->keys[anchor->first],
-        .positive = s->keys[anchor->first + view],
+        .positive = positive,
         .negative = s->keys[side->clips[negative_i].first],
         .anchor_i = (uint32_t)anchor_i,
         .negative_i = (uint32_t)negative_i,

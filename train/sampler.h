@@ -1,7 +1,8 @@
 /*
  * Triplets as a pure function of (seed, purpose, cycle, index): anchor is an original clip,
- * positive an augmented view of it, negative the original of a clip of another group. There is no
- * state; a position in training is two integers.
+ * positive an augmented view of it or a clip of another track of its group (another version of the
+ * work), negative the original of a clip of another group. There is no state; a position in
+ * training is two integers.
  */
 #ifndef REFRAIN_SAMPLER_H
 #define REFRAIN_SAMPLER_H
@@ -20,6 +21,7 @@ struct sampler {
     const struct split_side *side;
     uint64_t seed;
     enum sampler_purpose purpose;
+    double version_share; /* of positives that are another version, where there is one */
 };
 
 /* The side must have at least two groups. index < number of clips: each clip is an anchor once in a

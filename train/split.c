@@ -94,6 +94,36 @@ static void add_clip(struct builder *b, size_t first, size_t n_views)
     }
 }
 
+/* Rings of the clips of each group, in the order of keys. `last` is a hash table by group. */
+struct ring_end {
+    uint64_t group;
+    uint32_t first, last;
+};
+
+static bool link_groups(struct clip_entry *clips, size_t n, const char *work_dir, struct err *e)
+{
+    struct mapping table = {0};
+    size_t n_slots = 16;
+    while (n_slots < 2 * n)
+        n_slots *= 2;
+    if (!mapping_init(&table, work_dir, n_slots * sizeof(struct ring_end), e))
+        return false;
+    struct ring_end *slots = table.base;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (size_t)hash_mix64(clips[i].group) & (n_slots - 1);
+        while (slots[at].group != 0 && slots[at].group != clips[i].group)
+            at = (at + 1) & (n_slots - 1);
+        struct ring_end *end = &slots[at];
+        if (end->group == 0)
+            *end = (struct ring_end){clips[i].group, (uint32_t)i, (uint32_t)i};
+        clips[end->last].next_of_group = (uint32_t)i;
+        clips[i].next_of_group = end->first;
+        end->last = (uint32_t)i;
+    }
+    mapping_release(&table);
+    return true;
+}
+
 static void finish_sides(struct builder *b)
 {
     struct split_side *validation = &b->split.validation;
@@ -131,6 +161,10 @@ bool split_init(struct store *s, const struct store_snapshot *snap,
         i += n_views;
     }
     finish_sides(&b);
+    struct clip_entry *validation = b.entries + b.n_entries - b.split.validation.n_clips;
+    if (!link_groups(b.entries, b.split.train.n_clips, params->work_dir, e) ||
+        !link_groups(validation, b.split.validation.n_clips, params->work_dir, e))
+        goto out;
     *out = b.split;
     ok = true;
 out:

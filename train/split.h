@@ -16,7 +16,8 @@ struct clip_entry {
     uint64_t first;
     uint64_t group;
     uint32_t n_views;
-    uint32_t track_i; /* number of its track within the snapshot */
+    uint32_t track_i;       /* number of its track within the snapshot */
+    uint32_t next_of_group; /* the group's clips of this side as a ring: index of the next one */
 };
 
 struct split_side {

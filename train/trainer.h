@@ -33,6 +33,7 @@ struct train_params {
     uint32_t threads; /* 0: one a core */
     uint64_t epochs, batch, steps_per_epoch /* 0: all clips */, patience /* 0: never */;
     double learning_rate, weight_decay, margin, validation_share, dropout;
+    double version_share; /* of positives that are other versions, by groups_path */
     enum train_loss loss;
     enum mining mining; /* of LOSS_TRIPLET: where the gradient comes from */
     double temperature; /* of LOSS_NTXENT */

@@ -101,8 +101,9 @@ bool trainer_open_data(struct trainer *t, struct err *e)
                               .groups = p->groups_path != NULL ? &t->groups : NULL};
     if (!split_init(t->store, &t->snap, &sp, &t->split, e) || !check_split(t, e))
         return false;
-    t->sampler = (struct sampler){t->snap.keys, &t->split.train, p->seed, SAMPLE_TRAIN};
-    struct sampler fixed = {t->snap.keys, &t->split.validation, p->seed, SAMPLE_VALIDATE};
+    double versions = p->groups_path != NULL ? p->version_share : 0;
+    t->sampler = (struct sampler){t->snap.keys, &t->split.train, p->seed, SAMPLE_TRAIN, versions};
+    struct sampler fixed = {t->snap.keys, &t->split.validation, p->seed, SAMPLE_VALIDATE, versions};
     validation_init(&t->validation, &fixed);
     return true;
 }
@@ -144,6 +145,7 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
         .weight_decay = p->weight_decay,
         .margin = p->margin,
         .validation_share = p->validation_share,
+        .version_share = p->groups_path != NULL ? p->version_share : 0,
         .temperature = p->temperature,
         .gradient_clip = p->gradient_clip,
         .accumulate = accumulate,

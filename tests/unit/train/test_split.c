@@ -140,7 +140,7 @@ static void test_triplets(void)
     struct groups g = {0};
     struct split s = {0};
     if (load_groups(&g) && make_split(&g, 1, &s)) {
-        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN};
+        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0};
         uint8_t *seen = mem_zalloc(s.train.n_clips, 1);
         size_t views[3] = {0};
         for (uint64_t i = 0; i < s.train.n_clips; i++) {
@@ -165,12 +165,52 @@ static void test_triplets(void)
     groups_release(&g);
 }
 
+/* Half of the positives are the other track of the work, in any view; the rest are drawn as before.
+ */
+static void test_versions_as_positives(void)
+{
+    struct groups g = {0};
+    struct split s = {0}, alone = {0};
+    if (load_groups(&g) && make_split(&g, 1, &s) && make_split(NULL, 1, &alone)) {
+        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0.5};
+        struct sampler plain = sampler, all = sampler;
+        size_t others = 0, views[3] = {0}, n = 3 * s.train.n_clips;
+        plain.version_share = 0;
+        all.version_share = 1;
+        for (uint64_t i = 0; i < n; i++) {
+            struct triplet t, before, version;
+            sampler_triplet(&sampler, i / s.train.n_clips, i % s.train.n_clips, &t);
+            sampler_triplet(&plain, i / s.train.n_clips, i % s.train.n_clips, &before);
+            sampler_triplet(&all, i / s.train.n_clips, i % s.train.n_clips, &version);
+            CHECK(t.anchor == before.anchor && t.negative == before.negative);
+            CHECK(t.positive == before.positive || t.positive == version.positive);
+            /* works are pairs of neighbouring rows */
+            CHECK_U64(store_key_row(version.positive), store_key_row(t.anchor) ^ 1);
+            views[store_key_view(version.positive)]++;
+            others += store_key_row(t.positive) != store_key_row(t.anchor);
+        }
+        /* binomial, five standard deviations */
+        CHECK_NEAR((double)others, (double)n / 2, 2.5 * sqrt((double)n));
+        for (size_t v = 0; v < 3; v++)
+            CHECK(views[v] > n / 5);
+        sampler.side = &alone.train; /* no group has a second track */
+        for (uint64_t i = 0; i < alone.train.n_clips; i++) {
+            struct triplet t;
+            sampler_triplet(&sampler, 0, i, &t);
+            CHECK(t.anchor >> 8 == t.positive >> 8 && t.anchor != t.positive);
+        }
+    }
+    split_release(&s);
+    split_release(&alone);
+    groups_release(&g);
+}
+
 static void test_step_wraps(void)
 {
     struct split s = {0};
     enum { N = 32 };
     if (make_split(NULL, 1, &s)) {
-        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN};
+        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0};
         uint64_t steps = (s.train.n_clips + N - 1) / N, keys[3 * N], groups[3 * N];
         uint8_t *seen = mem_zalloc(snap.n_keys, 1);
         size_t anchors = 0;
@@ -206,6 +246,7 @@ int main(void)
     RUN(test_no_leak);
     RUN(test_split_is_stable);
     RUN(test_triplets);
+    RUN(test_versions_as_positives);
     RUN(test_step_wraps);
     store_snapshot_release(&snap);
     store_close(store);

@@ -197,8 +197,72 @@ static void test_disk_floor(void)
     fixture_remove(dir);
 }
 
-int main(void)
+/* ---------------------------------------------------------------- parts for store_faults.sh */
+
+/* Writes all that is missing; the number of committed tracks goes to REPORT after each commit. */
+static int part_write(const char *dir, const char *report)
 {
+    struct err e = {0};
+    int fd = open(report, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    struct order order = {KILL_NEVER, 0, fd};
+    if (write_all(dir, &order, &e))
+        return 0;
+    fprintf(stderr, "%s\n", e.msg);
+    return e.kind == ERR_FATAL || e.kind == ERR_PERM ? 1 : 3;
+}
+
+/* What REPORT says is there, and all that is there is whole; prints how many tracks that are. */
+static int part_check(const char *dir, const char *report)
+{
+    uint64_t committed = 0, n;
+    int fd = open(report, O_RDONLY);
+    while (fd >= 0 && read(fd, &n, sizeof n) == (ssize_t)sizeof n)
+        committed = n;
+    test_ok = true;
+    struct store_stat st = check_whole(dir, committed);
+    printf("%" PRIu64 " %016" PRIx64 "\n", st.tracks, st.root);
+    return test_ok ? 0 : 1;
+}
+
+/* One flipped bit, or (odd seeds) the end cut off. */
+static int part_damage(const char *dir, uint64_t seed)
+{
+    struct err e = {0};
+    struct rng r;
+    struct stat st;
+    char path[PATH_BYTES];
+    uint8_t byte;
+    rng_init(&r, seed, FIXTURE_PURPOSE, 1);
+    if (!path_join(path, dir, "features.mdb/data.mdb", &e))
+        return 2;
+    int fd = open(path, O_RDWR);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return 2;
+    off_t at = (off_t)rng_below(&r, (uint64_t)st.st_size);
+    if (seed % 2 == 1)
+        return ftruncate(fd, at) == 0 ? 0 : 2;
+    if (pread(fd, &byte, 1, at) != 1)
+        return 2;
+    byte ^= (uint8_t)(1U << rng_below(&r, 8));
+    return pwrite(fd, &byte, 1, at) == 1 ? 0 : 2;
+}
+
+static int part(char **argv)
+{
+    if (strcmp(argv[1], "write") == 0)
+        return part_write(argv[2], argv[3]);
+    if (strcmp(argv[1], "check") == 0)
+        return part_check(argv[2], argv[3]);
+    if (strcmp(argv[1], "damage") == 0)
+        return part_damage(argv[2], strtoull(argv[3], NULL, 10));
+    fprintf(stderr, "usage: test_crash [write|check DIR REPORT | damage DIR SEED]\n");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4)
+        return part(argv);
     RUN(test_killed_at_known_points);
     RUN(test_killed_at_any_moment);
     RUN(test_commits_are_kept);

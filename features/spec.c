@@ -149,6 +149,11 @@ uint64_t feature_spec_hash(const struct feature_spec *spec)
     return hash64(text, strlen(text), 0);
 }
 
+size_t feature_n_samples(const struct feature_spec *spec, uint64_t ms)
+{
+    return (size_t)((ms * spec->rate_hz + 999) / 1000);
+}
+
 size_t feature_n_frames(const struct feature_spec *spec, size_t n_samples)
 {
     if (spec->n_frames > 0)

@@ -71,6 +71,9 @@ enum { SPEC_TEXT_BYTES = 512 };
 void feature_spec_text(const struct feature_spec *spec, char out[SPEC_TEXT_BYTES]);
 uint64_t feature_spec_hash(const struct feature_spec *spec);
 
+/* Samples of a clip of so many milliseconds, rounded up. */
+size_t feature_n_samples(const struct feature_spec *spec, uint64_t ms);
+
 /* Rows of a picture. 1 + floor(n_samples / hop) with padding; may be 0 without it. */
 size_t feature_n_frames(const struct feature_spec *spec, size_t n_samples);
 

@@ -13,8 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The default of clip.ms, and its limit. */
+enum { NEW_CLIP_MS = 10000, CLIP_MS_MAX = 600000 };
+
 static bool want_watch, want_json;
-static const char *out_path, *preset_name, *kind_name;
+static const char *out_path, *preset_name, *kind_name, *view_text, *like_dir;
 static uint64_t start_ms, window_ms;
 
 static void print_report(const struct extract_report *r)
@@ -87,9 +90,35 @@ static void print_spec(struct json *j, const struct features_request *r)
     json_str(j, "spec", text);
 }
 
+/* The window and the conventions of the view's data set; without one, those of a new data set. */
+static bool view_from_option(struct features_request *r, struct view_record *view, struct err *e)
+{
+    static struct dataset like;
+    if (like_dir != NULL && preset_name != NULL)
+        return err_set(e, ERR_USAGE, "--like and --preset both say how: give one");
+    if (like_dir != NULL && !dataset_open(like_dir, &like, e))
+        return false;
+    if (like_dir != NULL)
+        r->spec = feature_spec_from_settings(&like.settings);
+    if (view_text == NULL)
+        return true;
+    if (!view_record_read(view_text, view, e))
+        return false;
+    if (r->ms == 0)
+        r->ms = like_dir != NULL ? like.settings.clip.ms : NEW_CLIP_MS;
+    if (view->has_start)
+        r->start_ms = view->start_ms;
+    if (r->ms > CLIP_MS_MAX || r->start_ms > UINT32_MAX)
+        return err_set(e, ERR_USAGE, "a window of %" PRIu64 " ms from %" PRIu64 " ms is no clip",
+                       r->ms, r->start_ms);
+    r->view = view;
+    return true;
+}
+
 static bool run_features(const struct args *args, struct err *e)
 {
     struct features_result result;
+    struct view_record view;
     if (out_path == NULL)
         return err_set(e, ERR_USAGE, "where to? Give -o out.npy, out.png or out.svg");
     struct features_request request = {.audio_path = args->items[0],
@@ -99,7 +128,7 @@ static bool run_features(const struct args *args, struct err *e)
                                        .spec = feature_spec_of(FEATURE_LIBROSA_0_10)};
     if (preset_name != NULL && !feature_spec_preset(preset_name, &request.spec, e))
         return false;
-    if (!kind_from_option(&request, e))
+    if (!kind_from_option(&request, e) || !view_from_option(&request, &view, e))
         return false;
     if (!features_write(&request, &result, e))
         return false;
@@ -141,6 +170,10 @@ static const struct option features_options[] = {
      "librosa-0.10, librosa-0.8, torchaudio, kaldi-ast or whisper (librosa-0.10)"},
     {"start-ms", 0, OPTION_U64, &start_ms, "N", "begin of the window (0)"},
     {"ms", 0, OPTION_U64, &window_ms, "N", "length of the window; 0: to the end (0)"},
+    {"augment-record", 0, OPTION_STR, &view_text, "FILE|JSON",
+     "make the stored view again that `refrain store get --json` printed this of"},
+    {"like", 0, OPTION_STR, &like_dir, "DIR",
+     "conventions of this data set, and for a view its clip.ms (10000)"},
     {"json", 'j', OPTION_FLAG, &want_json, NULL, "print shape and parameters as JSON on stdout"},
 };
 
@@ -158,15 +191,19 @@ static const struct command commands[] = {
      .run = run_extract},
     {.name = "features",
      .synopsis =
-         "AUDIO -o OUT.npy|png|svg [--kind NAME] [--preset NAME] [--start-ms N] [--ms N] [--json]",
+         "AUDIO -o OUT.npy|png|svg [--kind NAME] [--preset NAME | --like DIR] [--start-ms N] "
+         "[--ms N] [--augment-record FILE|JSON] [--json]",
      .help =
          "Writes the log-mel of one audio file as librosa would compute it, or the library that "
          "the preset names, without a data set; or MFCC, chroma, tempogram or constant-Q as "
-         "librosa's defaults make them.",
+         "librosa's defaults make them; or any augmented view of a store again, from its record.",
      .examples = "refrain-extract features song.mp3 -o song.npy --start-ms 5000 --ms 10000\n"
                  "refrain-extract features song.mp3 -o song.npy --preset whisper\n"
                  "refrain-extract features song.mp3 -o song.npy --kind chroma\n"
-                 "refrain-extract features song.mp3 -o song.png",
+                 "refrain-extract features song.mp3 -o song.png\n"
+                 "refrain store get songs 17 --view 1 --json > view.json\n"
+                 "refrain-extract features song.mp3 -o view.npy --augment-record view.json --like "
+                 "songs  # bit for bit",
      .options = features_options,
      .n_options = ARRAY_LEN(features_options),
      .min_args = 1,

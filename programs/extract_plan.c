@@ -120,7 +120,7 @@ bool extract_plan_init(const struct settings *s, struct extract_plan *out, struc
                        record_dtype_name(p.dtype),
                        feature_preset_name((enum feature_preset)s->features.preset));
     p.spec_hash = feature_spec_hash(&p.spec);
-    p.n_samples = ((size_t)p.clip.ms * p.spec.rate_hz + 999) / 1000;
+    p.n_samples = feature_n_samples(&p.spec, p.clip.ms);
     p.n_frames = feature_n_frames(&p.spec, p.n_samples);
     if (!feature_spec_check(&p.spec, e) || !check_shape(&p, e) ||
         !logmel_plan_new(&p.spec, &p.logmel, e))

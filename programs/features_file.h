@@ -7,6 +7,7 @@
 
 #include "features/kind.h"
 #include "features/logmel.h"
+#include "programs/view_record.h"
 
 struct features_request {
     const char *audio_path;
@@ -16,6 +17,9 @@ struct features_request {
     uint64_t ms;                     /* 0: to the end */
     const struct feature_kind *kind; /* NULL: the log-mel of spec */
     struct feature_spec spec;
+    /* The view that this is the record of, bit for bit: ms is the data set's clip.ms, silence where
+     * the audio ends before. NULL: the window itself. */
+    const struct view_record *view;
 };
 
 struct features_result {

@@ -26,6 +26,7 @@ enum {
     CELL_OFFSET = 24,   /* 1.5 deviations */
     CELL_CAP = 24,
     SKIP_COST = 5,   /* 0.3 deviations for a step that leaves a frame out */
+    NEAR = 7,        /* columns: a second */
     HARMONY_PART = 5 /* of 16, in both; the rest is the melody's */
 };
 
@@ -366,10 +367,13 @@ LANE_BODY void mix_body(const int16_t *harmony, const int16_t *melody, size_t n,
 WIDE_VERSIONS(mix, (const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out),
               (harmony, melody, n, out))
 
-static void make_cells(struct aligner *al, unsigned rotation)
+static void make_cells(struct aligner *al, unsigned modes, unsigned rotation)
 {
     static const enum align_mode mode_of[ASPECTS] = {ALIGN_HARMONY, ALIGN_MELODY};
+    const bool both = (modes >> ALIGN_BOTH & 1) != 0;
     for (size_t aspect = 0; aspect < ASPECTS; aspect++) {
+        if (!both && (modes >> mode_of[aspect] & 1) == 0)
+            continue;
         stack_rows(al, (enum aspect)aspect, rotation);
         for (size_t i = 0; i < al->n_rows; i++)
             LANE_CALL(al->simd, grade,
@@ -377,15 +381,20 @@ static void make_cells(struct aligner *al, unsigned rotation)
                        al->column_mean, al->column_inverse, al->stride,
                        al->cells[mode_of[aspect]] + i * al->stride));
     }
-    LANE_CALL(al->simd, mix,
-              (al->cells[ALIGN_HARMONY], al->cells[ALIGN_MELODY], al->n_rows * al->stride,
-               al->cells[ALIGN_BOTH]));
+    if (both)
+        LANE_CALL(al->simd, mix,
+                  (al->cells[ALIGN_HARMONY], al->cells[ALIGN_MELODY], al->n_rows * al->stride,
+                   al->cells[ALIGN_BOTH]));
 }
 
-int32_t aligner_cell(const struct aligner *al, enum align_mode mode, uint32_t a, uint32_t b)
+void aligner_cells(struct aligner *al, const struct align_side *b, enum align_mode mode,
+                   unsigned rotation, int8_t *out)
 {
-    assert(a < al->n_rows && b < al->n_columns);
-    return al->cells[mode][a * al->stride + b];
+    set_b(al, b);
+    make_cells(al, 1U << mode, rotation);
+    for (size_t i = 0; i < al->n_rows; i++)
+        for (size_t j = 0; j < al->n_columns; j++)
+            out[i * al->n_columns + j] = (int8_t)al->cells[mode][i * al->stride + j];
 }
 
 /* ---------------------------------------------------------------- paths */
@@ -445,8 +454,8 @@ static void find_best(struct aligner *al, enum align_mode mode, bool keep, struc
     }
 }
 
-void aligner_score(struct aligner *al, const struct align_side *b, unsigned rotations,
-                   struct align_end out[ALIGN_MODES])
+void aligner_score(struct aligner *al, const struct align_side *b, unsigned modes,
+                   unsigned rotations, struct align_end out[ALIGN_MODES])
 {
     assert((rotations & ~(unsigned)ALIGN_ROTATIONS) == 0);
     set_b(al, b);
@@ -454,15 +463,106 @@ void aligner_score(struct aligner *al, const struct align_side *b, unsigned rota
     for (unsigned r = 0; r < SEQUENCE_CLASSES; r++) {
         if ((rotations >> r & 1) == 0)
             continue;
-        make_cells(al, r);
+        make_cells(al, modes, r);
         for (size_t mode = 0; mode < ALIGN_MODES; mode++) {
             struct align_end end;
+            if ((modes >> mode & 1) == 0)
+                continue;
             find_best(al, (enum align_mode)mode, false, &end);
             end.rotation = r;
             if (end.score > out[mode].score)
                 out[mode] = end;
         }
     }
+}
+
+/* ---------------------------------------------------------------- tracing */
+
+/* Back from the end of a path over kept scores, each time to the cell that the score came from. */
+static size_t walk_back(const struct aligner *al, const struct align_end *end,
+                        struct align_cell *cells)
+{
+    const size_t width = EDGE + al->stride;
+    size_t n = 0, i = end->a, j = end->b;
+    for (;;) {
+        cells[n++] = (struct align_cell){(uint16_t)i, (uint16_t)j};
+        const int16_t *before = al->scores + (i + 1) * width + EDGE + j;
+        const int16_t *before2 = al->scores + i * width + EDGE + j;
+        int32_t straight = before[-1], b_skips = before[-2] - SKIP_COST;
+        int32_t a_skips = before2[-1] - SKIP_COST;
+        if (straight <= 0 && b_skips <= 0 && a_skips <= 0)
+            break;
+        if (straight >= b_skips && straight >= a_skips) {
+            i--;
+            j--;
+        } else if (b_skips >= a_skips) {
+            i--;
+            j -= 2;
+        } else {
+            i -= 2;
+            j--;
+        }
+    }
+    for (size_t k = 0; k < n / 2; k++) {
+        struct align_cell swap = cells[k];
+        cells[k] = cells[n - 1 - k];
+        cells[n - 1 - k] = swap;
+    }
+    return n;
+}
+
+/* What other paths may not use: the cells NEAR to this one (Waterman and Eggert, "A new algorithm
+ * for best subsequence alignments", Journal of Molecular Biology 197, 1987, with some room). */
+static void blot_out(struct aligner *al, enum align_mode mode, const struct align_path *path)
+{
+    for (size_t k = 0; k < path->n_cells; k++) {
+        const size_t i = path->cells[k].a, j = path->cells[k].b;
+        int16_t *row = al->cells[mode] + i * al->stride;
+        for (size_t at = j > NEAR ? j - NEAR : 0; at <= j + NEAR && at < al->stride; at++)
+            row[at] = -SCORE_MAX / 2;
+    }
+}
+
+static void sum_aspects(const struct aligner *al, struct align_path *path)
+{
+    static const enum align_mode mode_of[ASPECTS] = {ALIGN_HARMONY, ALIGN_MELODY};
+    for (size_t aspect = 0; aspect < ASPECTS; aspect++) {
+        int32_t sum = 0;
+        for (size_t k = 0; k < path->n_cells; k++)
+            sum += al->cells[mode_of[aspect]][path->cells[k].a * al->stride + path->cells[k].b];
+        path->aspect_score[aspect] = sum;
+    }
+}
+
+size_t aligner_trace(struct aligner *al, const struct align_side *b, enum align_mode mode,
+                     unsigned rotation, int32_t min_score, size_t max, struct align_path *out)
+{
+    assert(max <= ALIGN_PATHS_MAX && min_score > 0);
+    set_b(al, b);
+    make_cells(al, ALIGN_ALL, rotation);
+    const size_t longest = al->n_rows; /* each step takes a row at least */
+    if (max * longest > al->cap_path) {
+        mem_free(al->path);
+        al->cap_path = max * longest;
+        al->path = mem_alloc(al->cap_path, sizeof *al->path);
+    }
+    size_t n = 0;
+    while (n < max) {
+        struct align_path *p = &out[n];
+        *p = (struct align_path){.cells = al->path + n * longest};
+        find_best(al, mode, true, &p->end);
+        if (p->end.score < min_score)
+            break;
+        p->end.rotation = rotation;
+        p->n_cells = walk_back(al, &p->end, p->cells);
+        n++;
+        blot_out(al, mode, p);
+    }
+    if (n > 0) /* once more, without blots */
+        make_cells(al, ALIGN_ALL, rotation);
+    for (size_t k = 0; k < n; k++)
+        sum_aspects(al, &out[k]);
+    return n;
 }
 
 unsigned align_likely_rotations(const struct align_side *a, const struct align_side *b,

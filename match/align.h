@@ -25,6 +25,7 @@ enum {
 };
 
 enum align_mode { ALIGN_HARMONY, ALIGN_MELODY, ALIGN_BOTH, ALIGN_MODES };
+enum { ALIGN_ONLY_MELODY = 1 << ALIGN_MELODY, ALIGN_ALL = (1 << ALIGN_MODES) - 1 };
 
 /* A part of a sequence. */
 struct align_side {
@@ -40,14 +41,16 @@ struct align_end {
     uint32_t a, b;
 };
 
-/* A path: cells[0] is where it begins, and its last cell where it ends. */
+struct align_cell {
+    uint16_t a, b;
+};
+
+/* A path from its first cell to its end. */
 struct align_path {
     struct align_end end;
     size_t n_cells;
-    struct align_cell {
-        uint16_t a, b;
-    } * cells;               /* lent until the next call on the aligner */
-    int32_t shares[ASPECTS]; /* what the cells of each aspect add up to along it */
+    struct align_cell *cells;      /* lent until the next call on the aligner */
+    int32_t aspect_score[ASPECTS]; /* what the cells of each aspect add up to along it */
 };
 
 struct aligner; /* one thread's scratch */
@@ -57,21 +60,28 @@ void aligner_free(struct aligner *al);
 /* Borrows a until the next call. */
 void aligner_set_a(struct aligner *al, const struct align_side *a);
 
-/* The best path of each mode over the rotations whose bits are set. */
-void aligner_score(struct aligner *al, const struct align_side *b, unsigned rotations,
-                   struct align_end out[ALIGN_MODES]);
+/* The best path of each mode whose bit is set in `modes`, over the rotations whose bits are set. */
+void aligner_score(struct aligner *al, const struct align_side *b, unsigned modes,
+                   unsigned rotations, struct align_end out[ALIGN_MODES]);
 
-/* Up to max (at most ALIGN_PATHS_MAX) paths of a mode that score at least min_score, the best
- * first; none uses a cell near one of a better path. Returns how many. */
+/* Up to max (at most ALIGN_PATHS_MAX) paths of a mode under one rotation that score at least
+ * min_score > 0, the best first; none passes near a better one. Returns how many. */
 size_t aligner_trace(struct aligner *al, const struct align_side *b, enum align_mode mode,
-                     unsigned rotations, int32_t min_score, size_t max, struct align_path *out);
+                     unsigned rotation, int32_t min_score, size_t max, struct align_path *out);
 
 /* The n rotations under which the mean frames of an aspect agree best, as bits. */
 unsigned align_likely_rotations(const struct align_side *a, const struct align_side *b,
                                 enum aspect aspect, unsigned n);
 
-/* One cell of the cross-similarity in ALIGN_UNITs, -24 to 24, as the last aligner_score left it for
- * the last rotation: for drawing and for tests. */
-int32_t aligner_cell(const struct aligner *al, enum align_mode mode, uint32_t a, uint32_t b);
+/* The cross-similarity of one mode and rotation for drawing: out[(n rows of a, n columns of b)] in
+ * ALIGN_UNITs, -24 to 24. */
+void aligner_cells(struct aligner *al, const struct align_side *b, enum align_mode mode,
+                   unsigned rotation, int8_t *out);
+
+/* Rows (of a) and columns (of b) that cells have for so many frames. */
+static inline uint32_t align_stacks(uint32_t n_frames)
+{
+    return n_frames - ALIGN_STACK + 1;
+}
 
 #endif

@@ -2,28 +2,52 @@
  * How often chance gives a score. Scores of the best local alignment of unrelated songs follow an
  * extreme-value law whose location grows with the logarithm of the area searched, as those of
  * biological sequences do (Karlin and Altschul, PNAS 87, 1990; Altschul and Gish, Methods in
- * Enzymology 266, 1996): P(S >= x) = 1 - exp(-exp(-(x - mu(m, n)) / beta)),
- * mu = location + beta * slope * ln(m n / AREA). The E-value of a match is -ln(1 - P) times the
- * number of songs searched: how many as good as this chance is expected to give.
+ * Enzymology 266, 1996): P(S >= x) = 1 - exp(-exp(-(x - location) / scale)), a Gumbel law, with
+ * location + scale * growth * ln(area / (NULL_FRAMES * NULL_FRAMES)) for other areas. The E-value
+ * of a score is P times the number of songs searched: how many as good chance is expected to give.
  */
 #ifndef REFRAIN_SIGNIFICANCE_H
 #define REFRAIN_SIGNIFICANCE_H
 
-#include "base/err.h"
+#include "match/align.h"
 
-struct null_model {
-    double location, scale; /* Gumbel, for a pair of NULL_FRAMES frames each */
-    double slope;           /* how much the logarithm of the area counts: 1 by theory */
-    uint64_t n_pairs;       /* fitted on; 0: the default that is shipped */
+struct null_law {
+    double location, scale; /* in ALIGN_UNITs, of a pair of NULL_FRAMES frames each */
 };
 
-enum { NULL_FRAMES = 216 /* 30 s */ };
+struct null_model {
+    struct null_law laws[ALIGN_MODES];
+    uint64_t n_pairs; /* fitted on; 0: the default that is shipped */
+};
 
-/* Fitted on composed songs; for `refrain match A B` without a data set. */
+enum {
+    NULL_FRAMES = 216,    /* 30 s */
+    NULL_PAIRS_MIN = 100, /* fewer scores say nothing of a tail */
+};
+
+/* Fitted on composed songs (docs/MATCH.md); for who has no data set. */
 extern const struct null_model null_model_default;
 
-/* How many pairs of n_a and n_b frames in n_songs are expected to reach the score by chance. */
-double null_model_evalue(const struct null_model *m, double score, size_t n_a, size_t n_b,
-                         double n_songs);
+/* A score as if both songs had NULL_FRAMES frames. */
+double null_law_level(const struct null_law *law, double score, size_t n_a, size_t n_b);
+
+/* P and E of a score between songs of n_a and n_b frames. */
+double null_law_chance(const struct null_law *law, double score, size_t n_a, size_t n_b);
+double null_model_evalue(const struct null_model *m, enum align_mode mode, double score, size_t n_a,
+                         size_t n_b, double n_songs);
+
+/* The least score whose P is at most `chance`, 0 < chance < 1. */
+double null_law_score(const struct null_law *law, double chance, size_t n_a, size_t n_b);
+
+/* From the scores of unrelated pairs, corrected for length by null_law_level: the line through
+ * their quantiles from .5 to .99. What lies above is left to the law, because a few pairs of any
+ * library are not unrelated. Sorts the scores. False, and *out untouched, when they are fewer than
+ * NULL_PAIRS_MIN or hardly differ. */
+MUST_CHECK bool null_law_fit(double *scores, size_t n, struct null_law *out);
+
+/* Storey's q-values ("A direct approach to false discovery rates", Journal of the Royal Statistical
+ * Society B 64, 2002) with a null share of 1: q[i] is the least share of false ones among the
+ * matches up to some E at or above evalues[i]. evalues ascending. */
+void significance_qvalues(const double *evalues, size_t n, double *out);
 
 #endif

@@ -11,7 +11,7 @@ from typing import Iterator, Sequence, Union
 
 import numpy as np
 
-from . import _library
+from . import _library, _memory
 from ._library import COrder, CRecord, CStat, StoreError
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -271,10 +271,11 @@ class Store:
 
         dtype float32 is dB; uint8 (of a u8 store) is levels, dB = level * scale + offset with
         stat()'s. `out` is used when given: C-contiguous, of that dtype and shape (its dtype
-        counts then). A missing key is a KeyError. The GIL is free while it reads."""
+        counts then); else the array is new, in memory of an earlier one that nobody has any
+        more. A missing key is a KeyError. The GIL is free while it reads."""
         keys = self._key_array(keys)
         if out is None:
-            out = np.empty((len(keys), *self.shape), dtype)
+            out = _memory.batch_array((len(keys), *self.shape), dtype)
         elif out.shape != (len(keys), *self.shape):
             raise ValueError(f"out has shape {out.shape}, needed is {(len(keys), *self.shape)}")
         if out.dtype not in _DTYPES:

@@ -6,18 +6,21 @@
     for batch in loader:                     # (3 * 64, frames, mels), dB
         anchor, positive, negative = batch.chunk(3)
 
-With batch_size=None the samplers' batches reach the dataset whole and come back as one tensor, without
-a copy. As batch_sampler=sampler they work too: DataLoader then calls __getitems__ (PyTorch 2; before
+With batch_size=None the samplers' batches reach the dataset whole and come back as one tensor, from
+workers through shared memory without a copy (refrain_store/_shared.py). As batch_sampler=sampler they work too: DataLoader then calls __getitems__ (PyTorch 2; before
 that __getitem__ for each) and stacks the items once more."""
 
 from __future__ import annotations
 
+import os
+from multiprocessing.context import get_spawning_popen
 from typing import Any, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, get_worker_info
 
+from . import _shared
 from ._library import StoreError
 from .store import Order, Store
 
@@ -26,10 +29,21 @@ __all__ = ["GroupSampler", "OrderSampler", "StoreDataset", "TripletSampler"]
 
 class StoreDataset(Dataset):
     """Item i is the store's i-th record, (frames, mels), as float32 dB or, with dtype uint8, as
-    levels (a quarter of the bytes between processes; dB = level * stat.scale + stat.offset)."""
+    levels (a quarter of the bytes; dB = level * stat.scale + stat.offset).
 
-    def __init__(self, store: Store, dtype=np.float32, threads: int = 1):
-        self.store, self.dtype, self.threads = store, dtype, threads
+    Whole batches that a DataLoader's workers read (batch_size=None and a sampler of lists) reach the
+    training process in shared memory that is used again, without a copy; shared=False leaves that
+    to PyTorch."""
+
+    def __init__(self, store: Store, dtype=np.float32, threads: int = 1, shared: bool = True):
+        self.store, self.dtype, self.threads = store, np.dtype(dtype), threads
+        self._arena = _shared.Arena() if shared and hasattr(os, "memfd_create") else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        if get_spawning_popen() is None:  # not to a worker: without its shared memory
+            state["_arena"] = None
+        return state
 
     def __len__(self) -> int:
         return len(self.store)
@@ -37,14 +51,20 @@ class StoreDataset(Dataset):
     def __getitem__(self, index: int | Sequence[int]) -> torch.Tensor:
         """One item, (frames, mels), or for a list of indices all of them, (n, frames, mels)."""
         if isinstance(index, (int, np.integer)):
-            return self[[index]][0]
-        keys = self.store.keys[np.asarray(index, np.int64)]
-        return torch.from_numpy(self.store.read_batch(keys, dtype=self.dtype,
-                                                      threads=self.threads))
+            return self._read([index])[0]
+        return self._read(index, self._arena if get_worker_info() else None)
+
+    def _read(self, indices: Sequence[int], arena: _shared.Arena | None = None) -> torch.Tensor:
+        keys = self.store.keys[np.asarray(indices, np.int64)]
+        out = None
+        if arena is not None and len(keys) > 0:
+            out = _shared.new_batch(arena, (len(keys), *self.store.shape), self.dtype)
+        return _shared.as_tensor(self.store.read_batch(keys, out=out, dtype=self.dtype,
+                                                       threads=self.threads))
 
     def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
         """The items of one batch, in one read, as default_collate wants them."""
-        return list(self[indices].unbind(0))
+        return list(self._read(indices).unbind(0))
 
 
 class _PlacedSampler(Sampler):

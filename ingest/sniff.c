@@ -25,6 +25,14 @@ static enum sniff_verdict sniff_text(const uint8_t *b, size_t n, bool is_whole)
     return is_xml ? SNIFF_XML : SNIFF_HTML;
 }
 
+/* The end of what has come so far confirms no frame, as the end of a file does. */
+static bool is_unsure(struct span body)
+{
+    struct mpeg_header h;
+    size_t at = mpeg_id3_bytes(body);
+    return mpeg_find_frame(body, at, SEARCH_BYTES, &at, &h) && at + h.frame_bytes == body.len;
+}
+
 enum sniff_verdict sniff_begin(struct span body, bool is_whole, enum audio_container *out)
 {
     enum sniff_verdict text = sniff_text(body.ptr, body.len, is_whole);
@@ -34,7 +42,7 @@ enum sniff_verdict sniff_begin(struct span body, bool is_whole, enum audio_conta
         return is_whole ? SNIFF_SHORT : SNIFF_MORE;
     *out = audio_sniff(body, NULL);
     if (*out != AUDIO_NONE)
-        return SNIFF_AUDIO;
+        return !is_whole && *out == AUDIO_MP3 && is_unsure(body) ? SNIFF_MORE : SNIFF_AUDIO;
     size_t tag_bytes = mpeg_id3_bytes(body); /* a picture of the cover may take megabytes */
     if (!is_whole && body.len < tag_bytes + SEARCH_BYTES)
         return SNIFF_MORE;

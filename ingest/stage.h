@@ -7,6 +7,7 @@
 
 #include "base/conf.h"
 #include "ingest/catalog.h"
+#include "ingest/latency.h"
 #include "ingest/plan.h"
 #include "ingest/spool.h"
 #include "ingest/transport.h"
@@ -31,7 +32,8 @@ struct stage_result {
     uint64_t n_recovered;                /* found in the spool, not asked for again */
     uint64_t requests, throttled, bytes; /* of this run */
     uint64_t n_fetched, n_failed,
-        n_retries; /* rows that became DONE; that ended otherwise; waits */
+        n_retries;          /* rows that became DONE; that ended otherwise; waits */
+    struct latency latency; /* of this run's requests, from start to last byte */
     double seconds;
     bool is_stopped; /* by stop_fd */
 };

@@ -86,8 +86,10 @@ static void on_done(void *arg, void *exchange, struct fetch_answer *answer)
     count_in_flight(s, item, -1);
     return_permits(s, f, f->is_sent ? limiter_abandon : cancel_permit);
     enum sniff_verdict sniff = judge(s, f, answer);
-    if (answer->net == NET_OK)
+    if (answer->net == NET_OK) {
         latency_add(&s->latency, (s->now_ns - f->started_ns) / 1000);
+        latency_add(&s->result->latency, (s->now_ns - f->started_ns) / 1000);
+    }
     *f = (struct flight){0};
     stage_apply_answer(s, item, answer, sniff);
 }

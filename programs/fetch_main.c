@@ -69,6 +69,9 @@ static void print_json(const struct catalog_totals *t, struct tally *causes,
     json_u64(&j, "requests", r->requests);
     json_u64(&j, "throttled", r->throttled);
     json_u64(&j, "bytes", r->bytes);
+    json_f64(&j, "latency_p50_ms", latency_quantile_ms(&r->latency, 0.5));
+    json_f64(&j, "latency_p90_ms", latency_quantile_ms(&r->latency, 0.9));
+    json_f64(&j, "latency_p99_ms", latency_quantile_ms(&r->latency, 0.99));
     json_f64(&j, "seconds", r->seconds);
     json_f64(&j, "requests_per_s", r->seconds > 0 ? (double)r->requests / r->seconds : 0);
     json_bool(&j, "stopped", r->is_stopped);

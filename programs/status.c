@@ -49,7 +49,7 @@ static bool read_totals(struct catalog *c, struct status *out, struct err *e)
     out->requests = totals.requests;
     out->throttled = totals.throttled;
     out->fetched_bytes = totals.bytes;
-    return true;
+    return standing_read(c, &out->standing, e);
 }
 
 static bool read_store(const char *dir, struct status *out, struct err *e)

@@ -7,6 +7,7 @@
 
 #include "ingest/catalog.h"
 #include "ingest/spool.h"
+#include "ingest/standing.h"
 #include "programs/dataset.h"
 #include "programs/tally.h"
 #include "store/store.h"
@@ -20,6 +21,7 @@ struct status {
     uint64_t rows;
     uint64_t states[ROW_STATES]; /* joined: sums up to rows */
     uint64_t requests, throttled, fetched_bytes;
+    struct standing standing; /* of the fetch that runs or ran last; wall_ms 0: none has */
     struct spool_usage spool;
     struct store_stat store;
     struct tally *causes; /* owned; of rows that wait or ended without a clip */

@@ -1,5 +1,6 @@
 #include "programs/status.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "programs/advice.h"
 #include "programs/html.h"
@@ -9,7 +10,50 @@
 
 enum { BAR_CELLS = 24, CAUSES_SHOWN = 16, ADVICE_SHOWN = 6 };
 
+/* Requests for each row that has its preview; NAN without any. */
+static double requests_per_row(const struct status *s)
+{
+    uint64_t n = s->states[ROW_DONE] + s->states[ROW_REJECTED];
+    return n > 0 ? (double)s->requests / (double)n : NAN;
+}
+
+static double pause_left_s(const struct standing_host *h)
+{
+    int64_t left_ms = h->paused_until_ms - clock_wall_s() * 1000;
+    return left_ms > 0 ? (double)left_ms / 1000 : 0;
+}
+
 /* ---------------------------------------------------------------- for machines */
+
+static void json_latency(struct json *j, const struct latency *l)
+{
+    json_object(j, "latency_ms");
+    json_u64(j, "n", latency_count(l));
+    json_f64(j, "p50", latency_quantile_ms(l, 0.5));
+    json_f64(j, "p90", latency_quantile_ms(l, 0.9));
+    json_f64(j, "p99", latency_quantile_ms(l, 0.99));
+    json_end(j);
+}
+
+static void json_hosts(struct json *j, const struct standing *s)
+{
+    json_array(j, "hosts");
+    for (size_t i = 0; i < s->n_hosts; i++) {
+        const struct standing_host *h = &s->hosts[i];
+        json_object(j, NULL);
+        json_str(j, "name", h->name);
+        json_u64(j, "permits", h->n_permits);
+        json_f64(j, "window_s", (double)h->window_ms / 1000);
+        json_u64(j, "free", h->n_free);
+        json_u64(j, "in_flight", h->n_in_flight);
+        json_u64(j, "rows_left", h->n_left);
+        json_u64(j, "requests", h->n_requests);
+        json_u64(j, "throttled", h->n_throttled);
+        json_f64(j, "paused_s", pause_left_s(h));
+        json_end(j);
+    }
+    json_end(j);
+}
 
 void status_print_json(const struct dataset *d, struct status *s, FILE *out)
 {
@@ -32,6 +76,9 @@ void status_print_json(const struct dataset *d, struct status *s, FILE *out)
     json_u64(&j, "tracks", s->store.tracks);
     json_u64(&j, "requests", s->requests);
     json_u64(&j, "throttled", s->throttled);
+    json_f64(&j, "requests_per_row", requests_per_row(s));
+    json_latency(&j, &s->standing.latency);
+    json_hosts(&j, &s->standing);
     json_u64(&j, "fetched_bytes", s->fetched_bytes);
     json_u64(&j, "spool_files", s->spool.new_files);
     json_u64(&j, "spool_bytes", s->spool.new_bytes);
@@ -116,11 +163,44 @@ static void print_eta(const struct status *s, FILE *out)
     }
 }
 
+/* Where the fetch that runs or ran last stood. */
+static void print_hosts(const struct status *s, FILE *out)
+{
+    enum { HOSTS_SHOWN = 6 };
+    const struct standing *now = &s->standing;
+    char a[COUNT_TEXT_BYTES], b[COUNT_TEXT_BYTES];
+    const struct latency *l = &now->latency;
+    if (now->wall_ms == 0)
+        return;
+    fprintf(out, "latency    half of the requests within %.3g ms, 90 %% %.3g ms, 99 %% %.3g ms\n",
+            latency_quantile_ms(l, 0.5), latency_quantile_ms(l, 0.9), latency_quantile_ms(l, 0.99));
+    for (size_t i = 0; i < now->n_hosts && i < HOSTS_SHOWN; i++) {
+        const struct standing_host *h = &now->hosts[i];
+        double paused_s = pause_left_s(h);
+        fprintf(out, "host       %s: %s rows left, %s requests", h->name, count_text(h->n_left, a),
+                count_text(h->n_requests, b));
+        if (h->n_permits > 0)
+            fprintf(out, ", %" PRIu32 " of %" PRIu32 " in %g s free", h->n_free, h->n_permits,
+                    (double)h->window_ms / 1000);
+        if (h->n_throttled > 0)
+            fprintf(out, ", throttled %s", count_text(h->n_throttled, a));
+        if (paused_s > 0)
+            fprintf(out, ", paused for %s", duration_text(paused_s, a));
+        putc('\n', out);
+    }
+    if (now->n_hosts > HOSTS_SHOWN)
+        fprintf(out, "host       and %" PRIu32 " more\n", now->n_hosts - HOSTS_SHOWN);
+}
+
 static void print_stores(const struct status *s, FILE *out)
 {
     char a[COUNT_TEXT_BYTES], b[COUNT_TEXT_BYTES], c[COUNT_TEXT_BYTES];
-    fprintf(out, "requests   %s, throttled %s, %s fetched\n", count_text(s->requests, a),
+    fprintf(out, "requests   %s, throttled %s, %s fetched", count_text(s->requests, a),
             count_text(s->throttled, b), bytes_text((double)s->fetched_bytes, c));
+    if (!isnan(requests_per_row(s)))
+        fprintf(out, ", %.3g requests a preview", requests_per_row(s));
+    putc('\n', out);
+    print_hosts(s, out);
     fprintf(out, "spool      %s waiting (%s), %s set aside in spool/bad\n",
             count_text(s->spool.new_files, a), bytes_text((double)s->spool.new_bytes, b),
             count_text(s->spool.bad_files, c));

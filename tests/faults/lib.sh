@@ -19,7 +19,7 @@ for i in range(int(sys.argv[2])):
     with open(f"{sys.argv[1]}/p{i}", "wb") as file:
         file.write(b"".join(frames))
 PY
-    start_previewd
+    start_previewd --max-seconds 7200
     # Answers that do not depend on how often the server was asked before.
     python3 - "http://127.0.0.1:$previewd_port/x" "$2" >"$faults/seed/m.csv" <<'PY'
 import sys

@@ -127,7 +127,7 @@ static const struct conf_key keys[] = {
     {"train.model", CONF_ENUM, AT(train.model), "cnn", 0, 0, "",
      "the network: cnn is small and quick, resnet18 is torchvision's", "cnn|resnet18"},
     {"train.precision", CONF_ENUM, AT(train.precision), "auto", 0, 0, "",
-     "of activations; auto: bf16 for resnet18 on processors that multiply it, else f32",
+     "of activations; auto: bf16 for resnet18 on processors with AMX, else f32",
      "auto|f32|bf16"},
     {"train.threads", CONF_U64, AT(train.threads), "0", 0, 256, "threads",
      "0: one a core; the same number gives the same bits", NULL},

@@ -149,5 +149,5 @@ const struct backend backend_dnn_bf16 = {
 bool backend_bf16_is_fast(void)
 {
     dnnl_cpu_isa_t has = dnnl_get_effective_cpu_isa();
-    return (has & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    return (has & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
 }

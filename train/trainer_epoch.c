@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "train/curves.h"
+#include "train/events.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -40,11 +41,16 @@ bool trainer_save(struct trainer *t, const char *file, bool whole, struct err *e
     return path_join(path, t->model_dir, file, e) && checkpoint_write(&c, path, e);
 }
 
+/* The same rows for people, spreadsheets, programs and TensorBoard. */
 static bool save_curves(struct trainer *t, struct err *e)
 {
-    char csv[PATH_BYTES], svg[PATH_BYTES];
+    char csv[PATH_BYTES], jsonl[PATH_BYTES], events[PATH_BYTES], svg[PATH_BYTES];
     return path_join(csv, t->model_dir, "metrics.csv", e) &&
            history_write_csv(&t->history, csv, e) &&
+           path_join(jsonl, t->model_dir, "metrics.jsonl", e) &&
+           history_write_jsonl(&t->history, jsonl, e) &&
+           path_join(events, t->model_dir, "events.out.tfevents.0.refrain", e) &&
+           history_write_events(&t->history, (double)clock_wall_s(), events, e) &&
            path_join(svg, t->model_dir, "curves.svg", e) &&
            curves_write(&t->history, t->params->name, t->params->margin, svg, e);
 }

@@ -36,7 +36,7 @@ LIBS_store = -llmdb -lzstd
 LIBS_train = -ldnnl -lgomp
 LIBS_match = -lchromaprint
 
-PROGRAMS = refrain refrain-scan refrain-fetch refrain-extract refrain-store refrain-train
+PROGRAMS = refrain refrain-scan refrain-fetch refrain-extract refrain-store refrain-train refrain-match
 
 ROOMS_refrain         = programs ingest features store conf base
 LINK_refrain          = $(LIBS_store) $(LIBS_csv)
@@ -68,8 +68,8 @@ TROOMS_train = train store base
 TLINK_train = $(LIBS_train) $(LIBS_store)
 TROOMS_match = match features store base
 TLINK_match = $(LIBS_match) $(LIBS_features) $(LIBS_store)
-TROOMS_programs = programs ingest features store conf base
-TLINK_programs = $(LIBS_csv) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
+TROOMS_programs = programs match ingest features store conf base
+TLINK_programs = $(LIBS_csv) $(LIBS_match) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
 
 # ---------------------------------------------------------------- building
 MAINS = $(wildcard programs/*_main.c)

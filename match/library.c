@@ -1,0 +1,142 @@
+#include "match/library.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LEVEL_TOP = 255 }; /* levels are whole numbers up to here, so that 8 bits lose nothing */
+
+void library_recipe(struct store_recipe *out)
+{
+    *out = (struct store_recipe){.spec_hash = sequence_spec_hash(), .dtype = RECORD_U8};
+    snprintf(out->text, sizeof out->text,
+             "kind = sequences\nspec = %016" PRIx64 "\nrate = %d\nhop = %d\n", out->spec_hash,
+             SEQUENCE_RATE_HZ, SEQUENCE_HOP);
+}
+
+bool library_path(char out[PATH_BYTES], const char *dataset_dir, struct err *e)
+{
+    return path_join(out, dataset_dir, "sequences.mdb", e);
+}
+
+bool library_encode(struct record_encoder *encoder, const struct sequence *s, uint64_t source_id,
+                    struct buf *out, struct err *e)
+{
+    const struct record_info meta = {.n_frames = s->n_frames,
+                                     .n_mels = LIBRARY_RECORD_COLUMNS,
+                                     .spec_hash = sequence_spec_hash(),
+                                     .source_id = source_id};
+    float *values = mem_alloc((size_t)s->n_frames * LIBRARY_RECORD_COLUMNS, sizeof *values);
+    for (size_t t = 0; t < s->n_frames; t++)
+        for (size_t aspect = 0; aspect < ASPECTS; aspect++)
+            for (size_t c = 0; c < SEQUENCE_CLASSES; c++)
+                values[t * LIBRARY_RECORD_COLUMNS + aspect * SEQUENCE_CLASSES + c] =
+                    sequence_aspect(s, (enum aspect)aspect)[t * SEQUENCE_CLASSES + c];
+    bool ok = record_encode_range(encoder, values, 0, LEVEL_TOP, &meta, out, e);
+    mem_free(values);
+    return ok;
+}
+
+/* A frame is at most 127 long, which the alignment relies on: a record that says otherwise is not
+ * one of ours. */
+static bool decode(const struct store_reading *r, struct sequence *out, struct err *e)
+{
+    const uint32_t n = r->info.n_frames;
+    if (r->info.n_mels != LIBRARY_RECORD_COLUMNS || n < SEQUENCE_FRAMES_MIN ||
+        n > SEQUENCE_FRAMES_MAX)
+        return err_set(e, ERR_PERM, "%u x %u values; a sequence has %d to %d x %d", n,
+                       r->info.n_mels, SEQUENCE_FRAMES_MIN, SEQUENCE_FRAMES_MAX,
+                       LIBRARY_RECORD_COLUMNS);
+    out->n_frames = n;
+    out->levels = mem_alloc((size_t)n, LIBRARY_RECORD_COLUMNS);
+    for (size_t t = 0; t < n; t++)
+        for (size_t aspect = 0; aspect < ASPECTS; aspect++) {
+            const float *from = r->values + t * LIBRARY_RECORD_COLUMNS + aspect * SEQUENCE_CLASSES;
+            uint8_t *to = out->levels + (aspect * n + t) * SEQUENCE_CLASSES;
+            uint32_t square = 0;
+            for (size_t c = 0; c < SEQUENCE_CLASSES; c++) {
+                to[c] = (uint8_t)(from[c] + 0.5F);
+                square += (uint32_t)to[c] * to[c];
+            }
+            if (square > 127 * 127)
+                return err_set(e, ERR_PERM, "frame %zu is longer than 127", t);
+        }
+    return true;
+}
+
+static bool read_songs(struct store *s, struct library *out, struct err *e)
+{
+    struct store_snapshot snap = {0};
+    struct store_reading reading = {0};
+    bool ok = store_snapshot_init_mixed(s, &snap, e);
+    if (ok && snap.spec_hash != sequence_spec_hash())
+        ok = err_set(e, ERR_USAGE,
+                     "its sequences have spec %016" PRIx64 ", this program makes %016" PRIx64
+                     ": move sequences.mdb away and make them anew",
+                     snap.spec_hash, sequence_spec_hash());
+    if (ok) {
+        out->songs = mem_zalloc(snap.n_keys, sizeof *out->songs);
+        out->root = snap.root;
+    }
+    for (size_t i = 0; ok && i < snap.n_keys; i++) {
+        struct library_song *song = &out->songs[i];
+        struct store_track_info info;
+        out->n_songs = i + 1;
+        song->row = store_key_row(snap.keys[i]);
+        ok = store_read_one(s, snap.keys[i], &reading, e) &&
+             store_get_track(s, song->row, &info, e) && decode(&reading, &song->sequence, e);
+        if (ok)
+            memcpy(song->track_id, info.track_id, sizeof song->track_id);
+        else
+            ok = err_wrap(e, "row %" PRIu64, song->row);
+    }
+    store_reading_release(&reading);
+    store_snapshot_release(&snap);
+    return ok;
+}
+
+bool library_open(const char *dataset_dir, struct library *out, struct err *e)
+{
+    char path[PATH_BYTES];
+    struct store *s = NULL;
+    *out = (struct library){0};
+    if (!library_path(path, dataset_dir, e))
+        return false;
+    if (!store_exists(path))
+        return err_set(
+            e, ERR_USAGE,
+            "%.200s has no sequences: make them of the audio at hand with `refrain match "
+            "%.200s --sequences`, or set match.sequences = on before `refrain extract`",
+            dataset_dir, dataset_dir);
+    bool ok = store_open(path, &s, e) && read_songs(s, out, e);
+    store_close(s);
+    if (!ok) {
+        library_close(out);
+        return err_wrap(e, "%s", path);
+    }
+    return true;
+}
+
+void library_close(struct library *l)
+{
+    for (size_t i = 0; i < l->n_songs; i++)
+        sequence_release(&l->songs[i].sequence);
+    mem_free(l->songs);
+    *l = (struct library){0};
+}
+
+const struct library_song *library_find(const struct library *l, const char *track)
+{
+    char *end;
+    uint64_t row = strtoull(track, &end, 10);
+    bool is_row = track[0] >= '0' && track[0] <= '9' && *end == '\0';
+    for (size_t i = 0; i < l->n_songs; i++)
+        if (strcmp(l->songs[i].track_id, track) == 0)
+            return &l->songs[i];
+    for (size_t i = 0; is_row && i < l->n_songs; i++)
+        if (l->songs[i].row == row)
+            return &l->songs[i];
+    return NULL;
+}

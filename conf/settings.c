@@ -23,7 +23,8 @@ static const struct conf_key keys[] = {
     {"catalog.csv", CONF_STR, AT(catalog.csv), "", 0, 0, "",
      "the music_info.csv, relative to the data set directory or absolute", NULL},
 
-    {"fetch.limit.*", CONF_RATES, AT(fetch.limit), "default=100/5", 0, 0, "requests/SECONDS",
+    {"fetch.limit.*", CONF_RATES, AT(fetch.limit),
+     "default=100/5 api.deezer.com=50/5 itunes.apple.com=20/60,gap:3", 0, 0, "requests/SECONDS",
      "the most requests to a host (named by suffix) in any window of so many seconds; several "
      "with commas between, and gap:SECONDS from one request to the next; off: none",
      NULL},
@@ -34,7 +35,7 @@ static const struct conf_key keys[] = {
     {"fetch.allow_http", CONF_BOOL, AT(fetch.allow_http), "on", 0, 0, "",
      "accept http:// links beside https://", NULL},
     {"fetch.user_agent", CONF_STR, AT(fetch.user_agent), "refrain/" REFRAIN_VERSION, 0, 0, "",
-     "sent with each request; add a contact so that a host can reach you", NULL},
+     "sent with each request, with resolve.contact behind it", NULL},
     {"fetch.connect_timeout", CONF_U64, AT(fetch.connect_timeout_ms), "10000", 100, 120000, "ms",
      "longest wait for a connection", NULL},
     {"fetch.timeout", CONF_U64, AT(fetch.timeout_ms), "60000", 100, 3600000, "ms",
@@ -58,6 +59,25 @@ static const struct conf_key keys[] = {
      "first wait before a retry, doubled each time, with full jitter", NULL},
     {"fetch.backoff_max", CONF_U64, AT(fetch.backoff_max_ms), "60000", 1, 86400000, "ms",
      "longest wait before a retry", NULL},
+
+    {"resolve.sources", CONF_STR, AT(resolve.sources), "", 0, 0, "",
+     "search APIs that find links for rows without a working one, in order: deezer, itunes; empty: "
+     "none. Read what their terms ask (docs/INGEST.md) before you switch one on",
+     NULL},
+    {"resolve.contact", CONF_STR, AT(resolve.contact), "", 0, 0, "",
+     "how a host can reach you, a mail address or a page; part of the User-Agent, and needed for "
+     "sources",
+     NULL},
+    {"resolve.country", CONF_STR, AT(resolve.country), "US", 0, 0, "",
+     "whose shop iTunes searches, as two letters", NULL},
+    {"resolve.pages", CONF_U64, AT(resolve.pages), "5", 1, 50, "pages",
+     "most pages of one artist that a source is asked for before its songs are asked for one by "
+     "one",
+     NULL},
+    {"resolve.deezer_url", CONF_STR, AT(resolve.deezer_url), "https://api.deezer.com", 0, 0, "",
+     "where the source deezer is; another address is for tests", NULL},
+    {"resolve.itunes_url", CONF_STR, AT(resolve.itunes_url), "https://itunes.apple.com", 0, 0, "",
+     "where the source itunes is; another address is for tests", NULL},
 
     {"spool.high_water", CONF_U64, AT(spool.high_water_mib), "1024", 1, 1e9, "MiB",
      "fetch pauses while more waits for extract", NULL},

@@ -66,6 +66,11 @@ struct settings {
         uint64_t attempts, backoff_ms, backoff_max_ms;
     } fetch;
     struct {
+        char sources[CONF_STR_BYTES], contact[CONF_STR_BYTES], country[CONF_STR_BYTES];
+        char deezer_url[CONF_STR_BYTES], itunes_url[CONF_STR_BYTES];
+        uint64_t pages;
+    } resolve;
+    struct {
         uint64_t high_water_mib;
     } spool;
     struct {

@@ -8,8 +8,15 @@
 #include "ingest/catalog.h"
 
 /* `causes` is a comma-separated list of what catalog_row.cause says, or "all". GONE, REJECTED and
- * DEAD rows with one of them become DIRECT with no attempt made. *out_n: how many. */
+ * DEAD rows with one of them become DIRECT with no attempt made, and those without a link of their
+ * own, like NO_MATCH ones that a source was asked for, as if no source had been. *out_n: how many.
+ */
 MUST_CHECK bool again_by_cause(struct catalog *c, const char *causes, uint64_t *out_n,
                                struct err *e);
+
+/* Rows without a link, or with a dead one, that one of these sources (bits as in
+ * catalog_row.sources_tried) was not asked for become NEED. Without sources, NEED rows are what
+ * they were before. */
+MUST_CHECK bool again_by_source(struct catalog *c, uint8_t sources, uint64_t *out_n, struct err *e);
 
 #endif

@@ -61,6 +61,11 @@ bool row_state_is_final(enum row_state s)
     return s != ROW_NEW && s != ROW_DIRECT && s != ROW_NEED && s != ROW_WAIT && s != ROW_RESOLVED;
 }
 
+const char *catalog_row_link(const struct catalog_row *row)
+{
+    return row->resolved_url[0] != '\0' ? row->resolved_url : row->url;
+}
+
 static bool fail(const struct catalog *c, int rc, const char *what, struct err *e)
 {
     if (rc == MDB_MAP_FULL)

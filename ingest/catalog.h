@@ -68,6 +68,9 @@ struct catalog_row {
     uint16_t match_permille; /* how well resolved_url fits name, artist and duration */
 };
 
+/* What is fetched for the row. */
+const char *catalog_row_link(const struct catalog_row *row);
+
 struct catalog;
 
 /* Read-only for status and report; a missing catalogue is ERR_PERM with a sentence. */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/queue.h"
 #include "ingest/row.h"
+#include "ingest/source.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -71,6 +72,21 @@ static bool measure(struct committer *c, uint64_t now_ns, struct err *e)
     return true;
 }
 
+/* What is known of other links than the CSV's. */
+static void set_resolved(struct catalog_row *row, const struct outcome *o)
+{
+    const struct todo_item *item = o->item;
+    row->sources_tried = item->sources_tried;
+    if (o->state != ROW_RESOLVED && o->state != ROW_NEED)
+        return;
+    bool has_link = o->state == ROW_RESOLVED;
+    row_set_text(row->resolved_url, sizeof row->resolved_url, has_link ? item->url : "");
+    row->expires_s = has_link ? item->expires_s : 0;
+    row->source = has_link ? item->source : SOURCE_NONE;
+    row->match_permille = has_link ? item->match_permille : 0;
+    row->artist_key = item->artist_key;
+}
+
 static bool write_states(struct committer *c, struct err *e)
 {
     struct catalog_write *w;
@@ -86,6 +102,7 @@ static bool write_states(struct committer *c, struct err *e)
         row.attempts = o->attempts;
         row.not_before_ms = o->not_before_ms;
         row.preview_bytes = o->state == ROW_DONE ? o->body.len : 0;
+        set_resolved(&row, o);
         if (!catalog_put(w, &row, e))
             goto failed;
     }

@@ -25,7 +25,13 @@ static void collect(struct stage *s)
     while ((n = committer_collect(s->committer, outcomes, COLLECT_MAX)) > 0)
         for (size_t i = 0; i < n; i++) {
             bool waits = outcomes[i].state == ROW_WAIT;
-            if (!waits)
+            if (outcomes[i].state == ROW_RESOLVED) {
+                todo_queue_link(s->todo, outcomes[i].item);
+                continue;
+            }
+            if (outcomes[i].state == ROW_NEED)
+                resolver_rewind(s->resolver);
+            if (row_state_is_final(outcomes[i].state))
                 stage_row_ended(s, outcomes[i].item);
             s->result->n_fetched += outcomes[i].is_local && outcomes[i].state == ROW_DONE;
             s->result->n_failed += outcomes[i].is_local && outcomes[i].state != ROW_DONE;
@@ -70,7 +76,7 @@ static bool is_finished(struct stage *s)
                      todo_queued(s->todo) > 0 && stage_next_start_ns(s) > s->now_ns + PARKED_NS;
     if (is_parked)
         return true;
-    if (todo_taken(s->todo) > 0)
+    if (todo_taken(s->todo) > 0 || (s->resolver != NULL && !resolver_is_idle(s->resolver)))
         return false;
     int64_t due_ms = todo_next_due_ms(s->todo);
     return (due_ms == INT64_MAX && !s->p->watch) || (s->p->once && due_ms > stage_wall_ms(s));
@@ -99,8 +105,8 @@ static bool loop(struct stage *s, struct err *e)
         if (!committer_check(s->committer, e) || !stage_remember_hosts(s, e) ||
             (s->p->watch && !stage_watch(s, e)))
             return false;
-        if (s->drain_ns == 0 &&
-            (!todo_refill(s->todo, stage_wall_ms(s), &has_more, e) || !stage_start_some(s, e)))
+        if (s->drain_ns == 0 && (!todo_refill(s->todo, stage_wall_ms(s), &has_more, e) ||
+                                 !stage_start_queries(s, e) || !stage_start_some(s, e)))
             return false;
         if (is_finished(s) && !has_more)
             return true;
@@ -137,7 +143,8 @@ static bool open_parts(struct stage *s, struct spool *spool, struct err *e)
     if (!standing_read(s->catalog, &before, e) || !stage_count_left(s, e))
         return false;
     s->latency = before.latency;
-    s->todo = todo_new(s->catalog, s->hosts, AHEAD_LEAST + 2 * p->fetch.n_in_flight);
+    s->todo = todo_new(s->catalog, s->hosts, AHEAD_LEAST + 2 * p->fetch.n_in_flight,
+                       p->n_sources > 0 ? RESOLVE_ROWS_MAX : 0);
     s->local = local_new(p->file_root, p->fetch.max_bytes);
     const struct committer_params committer = {
         .catalog = s->catalog,
@@ -152,7 +159,7 @@ static bool open_parts(struct stage *s, struct spool *spool, struct err *e)
     struct fetch_hooks hooks = stage_hooks;
     hooks.arg = s;
     s->flights = mem_zalloc(p->fetch.n_in_flight, sizeof *s->flights);
-    return committer_open(&committer, &s->committer, e) &&
+    return stage_open_resolver(s, e) && committer_open(&committer, &s->committer, e) &&
            s->world->open_transport(s->world->arg, &p->fetch, &hooks, &s->transport, e);
 }
 
@@ -177,6 +184,7 @@ static bool close_parts(struct stage *s, bool ok, struct err *e)
         s->transport->close(s->transport);
     committer_close(s->committer);
     local_free(s->local);
+    resolver_free(s->resolver);
     todo_free(s->todo);
     hosts_close(s->hosts);
     mem_free(s->flights);

@@ -9,6 +9,7 @@
 #include "ingest/catalog.h"
 #include "ingest/latency.h"
 #include "ingest/plan.h"
+#include "ingest/source.h"
 #include "ingest/spool.h"
 #include "ingest/transport.h"
 
@@ -21,6 +22,11 @@ struct stage_params {
     const char *file_root; /* beneath which file:// links may lie; "": none may */
     uint64_t preview_ms;   /* how long previews are, where nothing else tells; 0: not known */
     uint64_t high_water_bytes, disk_floor_bytes;
+    enum source_id sources[SOURCES]; /* of links for rows without one, in order */
+    size_t n_sources;
+    const char *source_bases[SOURCES]; /* by source: "https://api.deezer.com" */
+    const char *country;
+    uint64_t resolve_pages;
     bool once;                 /* do not wait for rows that wait */
     bool watch;                /* when nothing is left, wait for the CSV to grow */
     int stop_fd;               /* readable: finish what is in flight and return; -1 for none */
@@ -32,8 +38,9 @@ struct stage_result {
     uint64_t n_recovered;                /* found in the spool, not asked for again */
     uint64_t requests, throttled, bytes; /* of this run */
     uint64_t n_fetched, n_failed,
-        n_retries;          /* rows that became DONE; that ended otherwise; waits */
-    struct latency latency; /* of this run's requests, from start to last byte */
+        n_retries;                  /* rows that became DONE; that ended otherwise; waits */
+    uint64_t n_queries, n_resolved; /* asked of sources; rows that got a link from one */
+    struct latency latency;         /* of this run's requests, from start to last byte */
     double seconds;
     bool is_stopped; /* by stop_fd */
 };

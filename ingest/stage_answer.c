@@ -3,6 +3,7 @@
 #include "ingest/retry.h"
 #include "ingest/row.h"
 #include "ingest/stage_inside.h"
+#include "ingest/title.h"
 #include "ingest/url.h"
 
 #include <inttypes.h>
@@ -14,8 +15,8 @@ enum {
     THROTTLE_TRIES = 20, /* answers 429 to one row, while others succeed */
 };
 
-static void push_outcome(struct stage *s, struct todo_item *item, enum row_state state,
-                         const char *cause, int64_t not_before_ms, struct buf *body)
+void stage_push_outcome(struct stage *s, struct todo_item *item, enum row_state state,
+                        const char *cause, int64_t not_before_ms, struct buf *body)
 {
     struct outcome o = {
         .item = item, .state = state, .attempts = item->attempts, .not_before_ms = not_before_ms};
@@ -28,13 +29,40 @@ static void push_outcome(struct stage *s, struct todo_item *item, enum row_state
 }
 
 static void end_item(struct stage *s, struct todo_item *item, enum row_state state,
+                     const char *cause, const char *detail);
+
+/* Another link may be better than this one: a source that gave it is not asked again. */
+static bool resolve_instead(struct stage *s, struct todo_item *item, const char *cause)
+{
+    if (s->resolver == NULL || item->name[0] == '\0' || item->artist[0] == '\0')
+        return false;
+    if (item->source != SOURCE_NONE)
+        item->sources_tried |= (uint8_t)(1U << item->source);
+    item->attempts = 0;
+    item->artist_key = title_artist_key(item->artist);
+    stage_push_outcome(s, item, ROW_NEED, cause, 0, NULL);
+    return true;
+}
+
+void stage_drop_expired(struct stage *s, struct todo_item *item)
+{
+    bool is_sourced = s->resolver != NULL && item->source != SOURCE_NONE;
+    if (is_sourced && ++item->attempts < s->p->attempts)
+        stage_push_outcome(s, item, ROW_NEED, "expired", 0, NULL); /* its source has a fresh one */
+    else if (!resolve_instead(s, item, "expired"))
+        end_item(s, item, ROW_GONE, "expired", "");
+}
+
+static void end_item(struct stage *s, struct todo_item *item, enum row_state state,
                      const char *cause, const char *detail)
 {
+    if (resolve_instead(s, item, cause))
+        return;
     if (++s->result->n_failed <= FAILURES_LOGGED)
         log_warn("row ends without a preview", "row=%" PRIu64 " id=\"%s\" state=%s cause=%s%s%s%s",
                  item->due.row, item->track_id, row_state_name(state), cause,
                  detail[0] != '\0' ? " why=\"" : "", detail, detail[0] != '\0' ? "\"" : "");
-    push_outcome(s, item, state, cause, 0, NULL);
+    stage_push_outcome(s, item, state, cause, 0, NULL);
 }
 
 static void charge_item(struct stage *s, struct todo_item *item, const struct retry_verdict *v,
@@ -52,8 +80,8 @@ static void charge_item(struct stage *s, struct todo_item *item, const struct re
     log_debug("row waits", "row=%" PRIu64 " cause=%s attempt=%u wait_ms=%" PRIu64 " why=\"%s\"",
               item->due.row, cause, item->attempts, u64_max(delay_ms, least_ms), detail);
     s->result->n_retries++;
-    push_outcome(s, item, ROW_WAIT, cause, stage_wall_ms(s) + (int64_t)u64_max(delay_ms, least_ms),
-                 NULL);
+    stage_push_outcome(s, item, ROW_WAIT, cause,
+                       stage_wall_ms(s) + (int64_t)u64_max(delay_ms, least_ms), NULL);
 }
 
 /* A throttle is the host's and never the row's, with one exception: when one link is refused time
@@ -103,6 +131,13 @@ void stage_take_file(struct stage *s, struct todo_item *item)
     committer_push(s->committer, &o);
 }
 
+/* Of a link that a source gave: it will not come back to life, and there may be another. */
+static bool is_dead_link(const struct fetch_answer *a)
+{
+    return a->net == NET_OK &&
+           (a->status == 401 || a->status == 403 || a->status == 404 || a->status == 410);
+}
+
 void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_answer *a,
                         enum sniff_verdict sniff)
 {
@@ -116,11 +151,18 @@ void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_an
         redirect(s, item, a->redirect);
         return;
     }
+    if (item->source != SOURCE_NONE && is_dead_link(a)) {
+        if (item->expires_s != 0 && stage_wall_ms(s) / 1000 >= item->expires_s)
+            stage_drop_expired(s, item);
+        else
+            end_item(s, item, ROW_GONE, v.cause, a->detail);
+        return;
+    }
     switch (v.action) {
     case RETRY_DONE:
         item->attempts++;
         s->result->n_fetched++;
-        push_outcome(s, item, ROW_DONE, "", 0, &a->body);
+        stage_push_outcome(s, item, ROW_DONE, "", 0, &a->body);
         break;
     case RETRY_THROTTLED:
         throttle(s, item, &v, a->status, advice_ms);

@@ -26,7 +26,11 @@ bool stage_import(struct stage *s, bool is_settled, struct err *e)
                                   .leave_open_tail = !is_settled};
     struct catalog_totals totals;
     struct plan_result r;
-    if (!plan_import(s->catalog, &p, &r, e) || !catalog_totals(s->catalog, &totals, e))
+    if (!plan_import(s->catalog, &p, &r, e))
+        return false;
+    bool is_first = s->n_rows == 0;
+    if (((is_first || !r.unchanged) && !stage_find_needs(s, e)) ||
+        !catalog_totals(s->catalog, &totals, e))
         return false;
     s->result->plan.unchanged = r.unchanged;
     s->result->plan.n_records = r.unchanged ? s->result->plan.n_records : r.n_records;

@@ -6,6 +6,7 @@
  *     stage_start.c   permits, the order of groups, the transport's hooks
  *     stage_answer.c  what an answer does to its row
  *     stage_host.c    and what it says of its host
+ *     stage_resolve.c sources are asked for links, rows that need one are told
  *
  * Who owns an item: `todo` while it is queued, a flight while a request for it is on the way, the
  * committer while its outcome is not durable. It passes from one to the next and is settled in the
@@ -23,13 +24,16 @@
 #include "ingest/committer.h"
 #include "ingest/hosts.h"
 #include "ingest/latency.h"
+#include "ingest/resolve.h"
 #include "ingest/stage.h"
 #include "ingest/todo.h"
 #include "ingest/verify.h"
 
 struct flight {
-    struct todo_item *item; /* NULL: free */
-    uint32_t n_permits;     /* sent and not answered */
+    struct todo_item *item;  /* that is fetched */
+    struct resolve_job *job; /* or that asks a source; both NULL: free */
+    size_t group_i, target_group_i;
+    uint32_t n_permits; /* sent and not answered */
     bool is_sent;
     uint64_t started_ns;
     struct verify verify; /* of the body */
@@ -47,6 +51,8 @@ struct stage {
     struct hosts *hosts;
     struct todo *todo;
     struct local *local;
+    struct resolver *resolver; /* NULL without sources */
+    size_t source_groups[SOURCES];
     struct committer *committer;
     struct transport *transport;
     struct flight *flights; /* p->fetch.n_in_flight */
@@ -83,6 +89,10 @@ MUST_CHECK bool stage_watch(struct stage *s, struct err *e);
 /* ---------------------------------------------------------------- stage_start.c */
 
 extern const struct fetch_hooks stage_hooks; /* but for their arg, the stage */
+bool stage_may_send(struct stage *s);
+/* A request with a permit of the group that was taken by hosts_start. One of item and job. */
+MUST_CHECK bool stage_send(struct stage *s, const struct flight *what, const char *url,
+                           struct err *e);
 /* Starts what may start: groups take turns, one request each, until none can. */
 MUST_CHECK bool stage_start_some(struct stage *s, struct err *e);
 /* When something queued may start; UINT64_MAX: nothing waits for time alone. */
@@ -99,7 +109,22 @@ void stage_tell_odd_body(struct stage *s, size_t group_i);
 /* Writes down what the next run should know of its hosts, when it has changed. */
 MUST_CHECK bool stage_remember_hosts(struct stage *s, struct err *e);
 
+/* ---------------------------------------------------------------- stage_resolve.c */
+
+MUST_CHECK bool stage_open_resolver(struct stage *s, struct err *e);
+/* Rows without a link become NEED for the sources there are. */
+MUST_CHECK bool stage_find_needs(struct stage *s, struct err *e);
+MUST_CHECK bool stage_start_queries(struct stage *s, struct err *e);
+uint64_t stage_next_query_ns(struct stage *s);
+void stage_apply_page(struct stage *s, struct resolve_job *job, const struct fetch_answer *a);
+
 /* ---------------------------------------------------------------- stage_answer.c */
+
+/* Gives what became of an item, with the body, to the committer. */
+void stage_push_outcome(struct stage *s, struct todo_item *item, enum row_state state,
+                        const char *cause, int64_t not_before_ms, struct buf *body);
+/* The link of a queued item has expired: it is not asked for. */
+void stage_drop_expired(struct stage *s, struct todo_item *item);
 
 /* A file:// link: no network, the committer takes the file over. */
 void stage_take_file(struct stage *s, struct todo_item *item);

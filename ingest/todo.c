@@ -27,6 +27,7 @@ struct todo {
     struct catalog *c;
     struct hosts *h;
     size_t n_ahead, n_items_max, n_items, n_queued;
+    size_t n_adopted_max, n_adopted; /* of n_items_max and n_items */
     struct todo_item *youngest;
     struct catalog_due scan;
     bool at_end;
@@ -64,15 +65,25 @@ static void set_remove(struct todo *t, uint64_t row)
 
 /* ---------------------------------------------------------------- queues */
 
-static void queue_append(struct todo *t, struct todo_item *item)
+static int64_t expiry_of(const struct todo_item *item)
+{
+    return item->expires_s == 0 ? INT64_MAX : item->expires_s;
+}
+
+/* Behind what expires no later: in the order of arrival where nothing expires. */
+static void queue_insert(struct todo *t, struct todo_item *item)
 {
     struct group_queue *q = &t->queues[item->group_i];
-    item->next = NULL;
-    if (q->last == NULL)
-        q->first = item;
+    struct todo_item **at = &q->first;
+    if (q->last != NULL && expiry_of(q->last) <= expiry_of(item))
+        at = &q->last->next;
     else
-        q->last->next = item;
-    q->last = item;
+        while (*at != NULL && expiry_of(*at) <= expiry_of(item))
+            at = &(*at)->next;
+    item->next = *at;
+    *at = item;
+    if (item->next == NULL)
+        q->last = item;
     q->n++;
     t->n_queued++;
 }
@@ -115,7 +126,10 @@ static void item_free(struct todo *t, struct todo_item *item)
         t->youngest = item->older;
     if (item->older != NULL)
         item->older->younger = item->younger;
+    t->n_adopted -= item->is_adopted;
     mem_free(item->url);
+    mem_free(item->name);
+    mem_free(item->artist);
     mem_free(item);
 }
 
@@ -135,23 +149,65 @@ static struct catalog_due due_behind(struct catalog_due due)
     return (struct catalog_due){due.due_ms, due.row + 1};
 }
 
-static void take_row(struct todo *t, const struct catalog_row *row, struct catalog_due due,
-                     size_t group_i)
+static struct todo_item *make_item(struct todo *t, const struct catalog_row *row,
+                                   struct catalog_due due)
 {
     struct todo_item *item = mem_zalloc(1, sizeof *item);
     item->due = due;
     snprintf(item->track_id, sizeof item->track_id, "%s", row->track_id);
-    item->url = mem_strdup(row->url);
+    item->url = mem_strdup(catalog_row_link(row));
+    item->name = mem_strdup(row->name);
+    item->artist = mem_strdup(row->artist);
+    item->artist_key = row->artist_key;
     item->duration_ms = row->duration_ms;
     item->attempts = row->attempts;
-    item->group_i = item->target_group_i = group_i;
+    item->expires_s = row->resolved_url[0] != '\0' ? row->expires_s : url_expires_s(row->url);
+    item->match_permille = row->match_permille;
+    item->source = row->source;
+    item->sources_tried = row->sources_tried;
     t->set[set_find(t, due.row)] = due.row;
     t->n_items++;
     item->older = t->youngest;
     if (t->youngest != NULL)
         t->youngest->younger = item;
     t->youngest = item;
-    queue_append(t, item);
+    return item;
+}
+
+static void take_row(struct todo *t, const struct catalog_row *row, struct catalog_due due,
+                     size_t group_i)
+{
+    struct todo_item *item = make_item(t, row, due);
+    item->group_i = item->target_group_i = group_i;
+    queue_insert(t, item);
+}
+
+struct todo_item *todo_adopt(struct todo *t, const struct catalog_row *row)
+{
+    if (t->n_adopted == t->n_adopted_max || t->set[set_find(t, row->row)] == row->row)
+        return NULL;
+    struct todo_item *item = make_item(t, row, (struct catalog_due){0, row->row});
+    item->is_adopted = true;
+    t->n_adopted++;
+    return item;
+}
+
+size_t todo_adopted(const struct todo *t)
+{
+    return t->n_adopted;
+}
+
+size_t todo_adopt_room(const struct todo *t)
+{
+    return t->n_adopted_max - t->n_adopted;
+}
+
+void todo_queue_link(struct todo *t, struct todo_item *item)
+{
+    char host[HOST_BYTES_MAX];
+    url_host(item->url, host);
+    item->group_i = item->target_group_i = hosts_find(t->h, host);
+    queue_insert(t, item);
 }
 
 static void skip_from(struct group_queue *q, struct catalog_due due)
@@ -181,12 +237,12 @@ static bool look_at(void *arg, struct catalog_due due, const struct catalog_row 
         return false;
     }
     char host[HOST_BYTES_MAX];
-    url_host(row->url, host);
+    url_host(catalog_row_link(row), host);
     size_t group_i = hosts_find(t->h, host);
     struct group_queue *q = &t->queues[group_i];
     bool is_ours = is_first_pass ? !q->has_skipped : group_i == l->only_group_i;
     if (is_ours && t->set[set_find(t, due.row)] != due.row) {
-        if (t->n_items == t->n_items_max)
+        if (t->n_items - t->n_adopted == t->n_items_max - t->n_adopted_max)
             return false;
         if (q->n < t->n_ahead)
             take_row(t, row, due, group_i);
@@ -290,7 +346,7 @@ size_t todo_taken(const struct todo *t)
 
 /* ---------------------------------------------------------------- life */
 
-struct todo *todo_new(struct catalog *c, struct hosts *h, size_t n_ahead)
+struct todo *todo_new(struct catalog *c, struct hosts *h, size_t n_ahead, size_t n_adopted)
 {
     enum { GROUPS_FULL = 16 };
     struct todo *t = mem_zalloc(1, sizeof *t);
@@ -298,7 +354,8 @@ struct todo *todo_new(struct catalog *c, struct hosts *h, size_t n_ahead)
     t->h = h;
     t->n_ahead = n_ahead;
     /* Room for some groups that wait with a full queue beside those that go on. */
-    t->n_items_max = GROUPS_FULL * n_ahead;
+    t->n_items_max = GROUPS_FULL * n_ahead + n_adopted;
+    t->n_adopted_max = n_adopted;
     t->set_slots = 64;
     while (t->set_slots < 4 * t->n_items_max)
         t->set_slots *= 2;

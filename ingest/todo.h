@@ -15,7 +15,14 @@
 struct todo_item {
     struct catalog_due due;
     char track_id[TRACK_ID_MAX_BYTES + 1];
-    char *url;            /* owned; the redirect's target once it was redirected */
+    char *url;           /* owned; the redirect's target once it was redirected */
+    char *name, *artist; /* owned */
+    uint64_t artist_key;
+    int64_t expires_s;       /* of url; 0: does not expire */
+    uint16_t match_permille; /* as in the catalogue */
+    uint8_t source;          /* of url; 0: the CSV */
+    uint8_t sources_tried;
+    bool is_adopted;      /* taken by todo_adopt */
     uint32_t duration_ms; /* of the song; 0: not known */
     uint32_t attempts;
     uint32_t n_redirects;
@@ -29,8 +36,9 @@ struct todo_item {
 
 struct todo;
 
-/* Borrows both for life. `n_ahead` items are kept ready for each group. */
-struct todo *todo_new(struct catalog *c, struct hosts *h, size_t n_ahead);
+/* Borrows both for life. `n_ahead` items are kept ready for each group, and up to `n_adopted` may
+ * be adopted beside them. */
+struct todo *todo_new(struct catalog *c, struct hosts *h, size_t n_ahead, size_t n_adopted);
 void todo_free(struct todo *t); /* NULL is fine; frees the items too, wherever they are */
 
 /* Fills the queues. Looks at a bounded number of rows, so that the loop goes on; *out_more says
@@ -42,6 +50,13 @@ struct todo_item *todo_peek(struct todo *t, size_t group_i);
 struct todo_item *todo_take(struct todo *t, size_t group_i);
 /* Back to the front of its group's queue: nothing happened to it. */
 void todo_untake(struct todo *t, struct todo_item *item);
+
+/* Takes a row that is NEED, out of any queue; NULL when it is taken already or there is no room. */
+struct todo_item *todo_adopt(struct todo *t, const struct catalog_row *row);
+size_t todo_adopted(const struct todo *t);
+size_t todo_adopt_room(const struct todo *t);
+/* The item has a link now: into the queue of its host. Links that expire earlier go first. */
+void todo_queue_link(struct todo *t, struct todo_item *item);
 
 /* The item's outcome is durable. `again` when it waits: it is due at `due_ms`. Frees the item. */
 void todo_settle(struct todo *t, struct todo_item *item, bool again, int64_t due_ms);

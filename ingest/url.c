@@ -1,6 +1,7 @@
 #include "ingest/url.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -139,6 +140,23 @@ enum url_verdict url_normalize(const char *text, bool allow_http, char out[URL_B
         return URL_BAD;
     }
     return URL_OK;
+}
+
+int64_t url_expires_s(const char *url)
+{
+    static const char *const names[] = {"exp=", "expires="};
+    for (const char *at = url; *at != '\0'; at++) {
+        if (strchr("?&=~", *at) == NULL)
+            continue;
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            size_t len = strlen(names[i]);
+            size_t n =
+                strncasecmp(at + 1, names[i], len) == 0 ? strspn(at + 1 + len, "0123456789") : 0;
+            if (n >= 9 && n <= 11)
+                return strtoll(at + 1 + len, NULL, 10);
+        }
+    }
+    return 0;
 }
 
 void url_host(const char *url, char out[HOST_BYTES_MAX])

@@ -21,6 +21,11 @@ enum url_verdict {
  * with user:password@ is URL_BAD: no preview needs one. */
 enum url_verdict url_normalize(const char *text, bool allow_http, char out[URL_BYTES_MAX]);
 
+/* When a signed link expires, in seconds since 1970; 0 for one that does not say: "exp=" or
+ * "expires=" and nine to eleven digits, as a parameter or within one
+ * ("hdnea=exp=1798761600~acl=..."). */
+int64_t url_expires_s(const char *url);
+
 /* The host of a normalised link, without brackets and port. */
 void url_host(const char *url, char out[HOST_BYTES_MAX]);
 

@@ -63,6 +63,8 @@ static void print_json(const struct catalog_totals *t, struct tally *causes,
     json_u64(&j, "new_rows", r->plan.n_new);
     json_u64(&j, "changed_rows", r->plan.n_changed);
     json_u64(&j, "recovered", r->n_recovered);
+    json_u64(&j, "queries", r->n_queries);
+    json_u64(&j, "resolved", r->n_resolved);
     json_u64(&j, "fetched", r->n_fetched);
     json_u64(&j, "failed", r->n_failed);
     json_u64(&j, "retries", r->n_retries);
@@ -115,6 +117,30 @@ static bool csv_path(const struct dataset *d, char out[PATH_BYTES], struct err *
     return true;
 }
 
+enum { USER_AGENT_BYTES = 2 * CONF_STR_BYTES + 8 };
+
+/* The sources as configured; nobody asks one without saying who asks. */
+static bool set_sources(const struct settings *s, struct stage_params *p,
+                        char user_agent[USER_AGENT_BYTES], struct err *e)
+{
+    if (!source_list_parse(s->resolve.sources, p->sources, &p->n_sources, e))
+        return err_wrap(e, "resolve.sources");
+    if (p->n_sources > 0 && s->resolve.contact[0] == '\0')
+        return err_set(e, ERR_USAGE,
+                       "resolve.contact is empty: set it to your mail address or page, so that %s "
+                       "can reach you",
+                       source_get(p->sources[0])->name);
+    bool has_contact = s->resolve.contact[0] != '\0';
+    snprintf(user_agent, USER_AGENT_BYTES, "%s%s%s%s", s->fetch.user_agent, has_contact ? " (" : "",
+             s->resolve.contact, has_contact ? ")" : "");
+    p->fetch.user_agent = user_agent;
+    p->source_bases[SOURCE_DEEZER] = s->resolve.deezer_url;
+    p->source_bases[SOURCE_ITUNES] = s->resolve.itunes_url;
+    p->country = s->resolve.country;
+    p->resolve_pages = s->resolve.pages;
+    return true;
+}
+
 static struct stage_params stage_params(const struct dataset *d, const char *csv)
 {
     const struct settings *s = &d->settings;
@@ -124,7 +150,6 @@ static struct stage_params stage_params(const struct dataset *d, const char *csv
         .fetch =
             {
                 .n_in_flight = s->fetch.in_flight,
-                .user_agent = s->fetch.user_agent,
                 .connect_timeout_ms = s->fetch.connect_timeout_ms,
                 .timeout_ms = s->fetch.timeout_ms,
                 .low_speed_bytes_per_s = s->fetch.low_speed_bytes_per_s,
@@ -155,7 +180,7 @@ static bool run(const struct args *args, struct err *e)
     struct catalog *catalog = NULL;
     struct spool *spool = NULL;
     struct stage_result result;
-    char csv[PATH_BYTES], lock[PATH_BYTES];
+    char csv[PATH_BYTES], lock[PATH_BYTES], user_agent[USER_AGENT_BYTES];
     int lock_fd = -1;
     bool ok = false;
     if (opt_once && opt_watch) {
@@ -175,8 +200,9 @@ static bool run(const struct args *args, struct err *e)
             goto out;
         log_info("rows tried again", "causes=\"%s\" n=%" PRIu64, causes, n);
     }
-    const struct stage_params params = stage_params(d, csv);
-    ok = stage_run(&params, catalog, spool, &result, e) && report(catalog, &result, e);
+    struct stage_params params = stage_params(d, csv);
+    ok = set_sources(&d->settings, &params, user_agent, e) &&
+         stage_run(&params, catalog, spool, &result, e) && report(catalog, &result, e);
 out:
     spool_close(spool);
     catalog_close(catalog);

@@ -19,9 +19,9 @@ from random import Random
 
 KEEP, CLOSE, RESET, HANG, HANGUP = "keep", "close", "reset", "hang", "hangup"
 
-STATUS_TEXT = {200: "OK", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",
+STATUS_TEXT = {200: "OK", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",
                400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-               410: "Gone", 429: "Too Many Requests", 500: "Internal Server Error",
+               410: "Gone", 416: "Range Not Satisfiable", 429: "Too Many Requests", 500: "Internal Server Error",
                502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 
 PAGE = (b"<!DOCTYPE html>\n<html><head><title>Preview not available</title></head>\n"
@@ -47,6 +47,8 @@ class Reply:
     rate: float = 0  # bytes a second; 0: as fast as it goes
     slow_head: bool = False  # the rate holds for the head too
     endless: bool = False  # the body is repeated for ever
+    version: str = "HTTP/1.1"
+    takes_ranges: bool = False
 
 
 @dataclass
@@ -142,6 +144,58 @@ def halved(ask, argument):
     return reply
 
 
+def xml(ask, argument):
+    return plain(200, S3_DENIED, "application/xml")
+
+
+def octets(ask, argument):
+    return preview(ask, content_type="application/octet-stream")
+
+
+def unasked_part(ask, argument):
+    """206 to a request that asked for no range."""
+    reply = preview(ask)
+    if reply.status == 200:
+        reply.status, reply.body = 206, reply.body[:1000]
+    return reply
+
+
+# ---------------------------------------------------------------- caches and ranges
+
+def tagged(ask, argument):
+    return preview(ask, headers=(("ETag", '"v1"'),))
+
+
+def ranges(ask, argument):
+    return preview(ask, headers=(("ETag", '"v1"'), ("Accept-Ranges", "bytes")), takes_ranges=True)
+
+
+# ---------------------------------------------------------------- published limits
+
+def limit(ask, argument):
+    """limit-x, limit-06, limit-07, limit-08: the preview, with a limit of 100 in 60 s in its head."""
+    return preview(ask, headers=published(argument, 50))
+
+
+def limit0(ask, argument):
+    """The same with nothing left for a second."""
+    return preview(ask, headers=published(argument, 0))
+
+
+def published(generation, remaining):
+    if generation == "x":
+        return (("X-RateLimit-Limit", "100"), ("X-RateLimit-Remaining", str(remaining)),
+                ("X-RateLimit-Reset", str(int(time.time()) + 1)))
+    if generation == "06":
+        return (("RateLimit-Limit", "100, 100;w=60"), ("RateLimit-Remaining", str(remaining)),
+                ("RateLimit-Reset", "1"))
+    if generation == "07":
+        return (("RateLimit", f"limit=100, remaining={remaining}, reset=1"),
+                ("RateLimit-Policy", "100;w=60"))
+    return (("RateLimit", f'"default";r={remaining};t=1'),
+            ("RateLimit-Policy", '"default";q=100;w=60'))
+
+
 # ---------------------------------------------------------------- broken transport
 
 def truncated(ask, argument):
@@ -183,6 +237,16 @@ def overlong(ask, argument):
 def goodbye(ask, argument):
     """A good answer, after which a connection that promised to stay is closed."""
     return preview(ask, ending=CLOSE)
+
+
+def http10(ask, argument):
+    """As old servers answer: HTTP/1.0, no length, closed at the end."""
+    return preview(ask, framing="none", ending=CLOSE, version="HTTP/1.0")
+
+
+def twolengths(ask, argument):
+    """Two Content-Length fields that differ (RFC 9112 section 6.3: not to be believed)."""
+    return preview(ask, headers=(("Content-Length", "7"),), ending=CLOSE)
 
 
 def hang(ask, argument):
@@ -236,7 +300,9 @@ def badlocation(ask, argument):
     return moved("http://[not a host/")
 
 
-NAMED = {f.__name__: f for f in (status, html, json, empty, mislabelled, gzipped, halved, truncated,
+NAMED = {f.__name__: f for f in (status, html, json, xml, empty, octets,
+                                 unasked_part, tagged, ranges, limit, limit0, http10, twolengths,
+                                 mislabelled, gzipped, halved, truncated,
                                  reset, chunkcut, chunked, unframed, overlong, goodbye, hang,
                                  hangup, slow, loris, endless, redirect, loop, foreign,
                                  badlocation)}
@@ -294,6 +360,10 @@ class Site:
         self.previews = previews
         self.chaos = chaos
         self.attempts = {}
+
+    def refusal(self, path, query):
+        """What is answered over the limit; None for 429."""
+        return None
 
     def answer(self, path, query):
         attempt = self.attempts.get(path, 0) + 1

@@ -16,6 +16,7 @@ import sys
 
 from behaviours import Chaos, Site
 from limits import Watch, parse_limit
+from search import Api, SearchSite, Songs
 from server import Options, Previews, Server
 
 
@@ -34,6 +35,10 @@ def parse_arguments():
     add("--chaos", default="", metavar="NAME=SHARE,...", help="behaviours by chance")
     add("--seed", default="1", help="for jitter and chaos (1)")
     add("--log", metavar="FILE", help="a line for each request")
+    add("--songs", metavar="CSV", help="answer searches over these songs")
+    add("--cdn", default="", metavar="BASE", help="where links of searches lead (here)")
+    add("--link-life", type=float, default=900, metavar="S", help="of signed links (900)")
+    add("--preview", default="preview", metavar="NAME", help="what all links of searches give")
     add("--max-seconds", type=float, default=600, help="exit by itself after this time (600)")
     args = parser.parse_args()
     if not ipaddress.ip_address(args.host).is_loopback:
@@ -49,9 +54,15 @@ def make_server(args, log):
     options = Options(rtt_s=args.rtt_ms / 1000, jitter=args.jitter, enforce=args.enforce,
                       client_header=args.client_header, max_seconds=args.max_seconds,
                       seed=args.seed)
-    site = Site(Previews(args.root), Chaos(args.chaos, args.seed))
+    previews, chaos = Previews(args.root), Chaos(args.chaos, args.seed)
     watch = Watch(*parse_limit(args.limit)) if args.limit else None
-    return Server(site, watch, options, args.host, args.port, log)
+    if not args.songs:
+        return Server(Site(previews, chaos), watch, options, args.host, args.port, log)
+    api = Api(Songs(args.songs), args.cdn, args.link_life)
+    server = Server(SearchSite(previews, chaos, api, args.preview), watch, options, args.host,
+                    args.port, log)
+    api.cdn = args.cdn or f"http://{args.host}:{server.port}"
+    return server
 
 
 def main():

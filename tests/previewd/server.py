@@ -13,6 +13,7 @@ import itertools
 import json
 import mmap
 import os
+import re
 import select
 import socket
 import struct
@@ -164,7 +165,7 @@ def chunk_frames(body, size=16384):
 
 
 def head_bytes(reply, keep):
-    head = [f"HTTP/1.1 {reply.status} {STATUS_TEXT.get(reply.status, 'Unknown')}",
+    head = [f"{reply.version} {reply.status} {STATUS_TEXT.get(reply.status, 'Unknown')}",
             f"Content-Type: {reply.content_type}"]
     if reply.framing == "length":
         head.append(f"Content-Length: {reply.declared if reply.declared >= 0 else len(reply.body)}")
@@ -323,11 +324,14 @@ class Server:
         client = self.options.client_header and request.header(self.options.client_header)
         allowed = self.watch is None or self.watch.admit(client or connection.peer, now)
         if not allowed and self.options.enforce:
-            reply = throttled(str(max(1, round(self.watch.window_s))))
+            reply = self.site.refusal(path, query) or throttled(
+                str(max(1, round(self.watch.window_s))))
         elif request.method not in ("GET", "HEAD"):
             reply = Reply(405, b"GET and HEAD only\n", "text/plain")
         else:
             reply = self.site.answer(path, query)
+            if reply.status == 200:
+                reply = self.conditional(request, reply)
         self.stats.count(path, reply.status, now)
         if self.log is not None:
             who = client or connection.peer
@@ -337,6 +341,23 @@ class Server:
             self.after(self.half_way_s(), self.begin, connection, reply, request.method)
         else:
             self.begin(connection, reply, request.method)
+
+    @staticmethod
+    def conditional(request, reply):
+        """If-None-Match, and Range where the reply has taken it up (RFC 9110 sections 13 and 14)."""
+        tag = dict(reply.headers).get("ETag")
+        if tag and request.header("If-None-Match") == tag:
+            return Reply(304, b"", headers=reply.headers)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.header("Range"))
+        if not reply.takes_ranges or not wanted:
+            return reply
+        first, size = int(wanted[1]), len(reply.body)
+        if first >= size:
+            return Reply(416, b"<html>416</html>", "text/html",
+                         headers=(("Content-Range", f"bytes */{size}"),))
+        last = min(int(wanted[2] or size - 1), size - 1)
+        where = ("Content-Range", f"bytes {first}-{last}/{size}")
+        return Reply(206, reply.body[first:last + 1], headers=reply.headers + (where,))
 
     def control(self, request):
         if request.target == "/stats" and request.method == "GET":
@@ -350,7 +371,8 @@ class Server:
 
     def stats_json(self):
         report = dict(vars(self.stats), violations=self.watch.totals() if self.watch else {},
-                      violations_by_client=self.watch.violations if self.watch else {})
+                      violations_by_client=self.watch.violations if self.watch else {},
+                      calls=getattr(getattr(self.site, "api", None), "calls", {}))
         return (json.dumps(report, indent=1) + "\n").encode()
 
     # ------------------------------------------------------------ replies

@@ -205,7 +205,7 @@ static void test_blocked_host_keeps_nobody_waiting(void)
     enum { N = 6000, AHEAD = 64 };
     struct catalog *c = fresh();
     struct hosts *h = open_hosts(false, 0);
-    struct todo *t = todo_new(c, h, AHEAD);
+    struct todo *t = todo_new(c, h, AHEAD, 0);
     fill(c, N, 2, N / 2);
     refill(t, 0);
     size_t first = hosts_find(h, "h0.example"), second = hosts_find(h, "h1.example");
@@ -236,7 +236,7 @@ static void test_waiting_rows_come_when_due(void)
 {
     struct catalog *c = fresh();
     struct hosts *h = open_hosts(false, 0);
-    struct todo *t = todo_new(c, h, 16);
+    struct todo *t = todo_new(c, h, 16, 0);
     fill(c, 2, 1, 1);
     refill(t, 100);
     struct todo_item *a = todo_take(t, 0), *b = todo_take(t, 0);
@@ -279,7 +279,7 @@ static void test_every_row_ends_once(void)
     enum { N = 150, HOSTS = 7, HELD = 40 };
     struct catalog *c = fresh();
     struct hosts *h = open_hosts(false, 0);
-    struct todo *t = todo_new(c, h, 8);
+    struct todo *t = todo_new(c, h, 8, 0);
     struct todo_item *held[HELD];
     uint8_t n_ended[N + 1] = {0}, is_taken[N + 1] = {0};
     size_t n_held = 0, n_done = 0;
@@ -324,7 +324,7 @@ static void test_rewind_sees_new_rows(void)
 {
     struct catalog *c = fresh();
     struct hosts *h = open_hosts(false, 0);
-    struct todo *t = todo_new(c, h, 16);
+    struct todo *t = todo_new(c, h, 16, 0);
     refill(t, 1000);
     CHECK_U64(todo_next_due_ms(t), INT64_MAX);
     fill(c, 3, 1, 1);

@@ -39,9 +39,10 @@ static uint64_t read_number(const char *path, const char *name)
 uint64_t probe_memory_bytes(void)
 {
     uint64_t available = read_number("/proc/meminfo", "MemAvailable:");
-    uint64_t limit = read_number("/sys/fs/cgroup/memory.max", "");
+    uint64_t limit = u64_min(read_number("/sys/fs/cgroup/memory.max", ""),
+                             read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", ""));
     uint64_t bytes = available < UINT64_MAX >> 10 ? available << 10 : UINT64_MAX;
-    return bytes < limit ? bytes : limit;
+    return u64_min(bytes, limit);
 }
 
 /* ---------------------------------------------------------------- disk */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * Any number of threads read through one struct store. Each call borrows a seat (a parked read
@@ -34,6 +35,13 @@ bool store_exists(const char *path)
            file_exists(data);
 }
 
+static void locks_init(struct store *s)
+{
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->seat_free, NULL);
+    pthread_rwlock_init(&s->map_lock, NULL);
+}
+
 bool store_open(const char *path, struct store **out, struct err *e)
 {
     struct store *s = mem_zalloc(1, sizeof *s);
@@ -41,9 +49,7 @@ bool store_open(const char *path, struct store **out, struct err *e)
         mem_free(s);
         return false;
     }
-    pthread_mutex_init(&s->mutex, NULL);
-    pthread_cond_init(&s->seat_free, NULL);
-    pthread_rwlock_init(&s->map_lock, NULL);
+    locks_init(s);
     *out = s;
     return true;
 }
@@ -74,6 +80,27 @@ void store_close(struct store *s)
     pthread_cond_destroy(&s->seat_free);
     pthread_mutex_destroy(&s->mutex);
     mem_free(s);
+}
+
+/* The parent's transactions and its environment are left as they are: LMDB would clear the reader
+ * slots that the parent shows the writer. That costs the child a mapping and two descriptors. */
+bool store_reopen(struct store *s, struct err *e)
+{
+    struct env env;
+    if (s->env.pid == getpid())
+        return true;
+    if (!env_open(&env, s->env.dir, ENV_READ, READ_MAP_BYTES, e))
+        return false;
+    for (struct store_seat *seat = s->free_seats, *next; seat; seat = next) {
+        next = seat->next;
+        seat->txn = NULL;
+        seat_free(seat);
+    }
+    s->free_seats = NULL;
+    s->n_seats = 0;
+    locks_init(s); /* whoever held one is not here */
+    s->env = env;
+    return true;
 }
 
 /* ---------------------------------------------------------------- seats */
@@ -219,25 +246,39 @@ struct batch_out {
     float scale, offset; /* of the levels */
 };
 
+static bool decode_values(struct store_seat *seat, struct span record,
+                          const struct record_info *info, const struct batch_out *out, size_t i,
+                          struct err *e)
+{
+    size_t n_values = (size_t)out->n_frames * out->n_mels;
+    if (out->db)
+        return record_decode(seat->decoder, record, out->db + i * n_values, n_values, e);
+    if (info->scale != out->scale || info->offset != out->offset)
+        return err_set(e, ERR_PERM, "its dB are level * %g + %g, asked for %g and %g",
+                       (double)info->scale, (double)info->offset, (double)out->scale,
+                       (double)out->offset);
+    return record_decode_levels(seat->decoder, record, out->levels + i * n_values, n_values, e);
+}
+
+/* The checksum comes after decoding, which fetches the record from memory while it computes, where
+ * hashing would wait for it. Decoding is safe whatever the bytes are, and what the checksum says
+ * about them is said first. */
 static bool decode_one(struct store_seat *seat, struct span record, const struct batch_out *out,
                        size_t i, struct err *e)
 {
     struct record_info info;
-    size_t n_values = (size_t)out->n_frames * out->n_mels;
+    struct err decoding = {0};
     if (!record_parse(record, &info, e))
         return false;
     if (info.n_frames != out->n_frames || info.n_mels != out->n_mels)
         return err_set(e, ERR_PERM, "record has %u frames of %u mels, asked for %u of %u",
                        info.n_frames, info.n_mels, out->n_frames, out->n_mels);
+    bool ok = decode_values(seat, record, &info, out, i, &decoding);
     if (!record_verify(record, e))
         return false;
-    if (out->db)
-        return record_decode(seat->decoder, record, out->db + i * n_values, n_values, e);
-    if (info.scale != out->scale || info.offset != out->offset)
-        return err_set(e, ERR_PERM, "its dB are level * %g + %g, asked for %g and %g",
-                       (double)info.scale, (double)info.offset, (double)out->scale,
-                       (double)out->offset);
-    return record_decode_levels(seat->decoder, record, out->levels + i * n_values, n_values, e);
+    if (!ok)
+        *e = decoding;
+    return ok;
 }
 
 static bool read_batch(struct store *s, const uint64_t *keys, size_t n, const struct batch_out *out,

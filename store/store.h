@@ -102,10 +102,13 @@ MUST_CHECK bool store_has_track(struct store_writer *w, uint64_t row, bool *out,
 struct store;
 bool store_exists(const char *path);
 
-/* Open it after a fork, not before: a store used by another process than the one that opened it is
- * ERR_FATAL. A missing or still empty store is ERR_PERM; a network file system is ERR_FATAL. */
+/* Open it after a fork, or reopen it: a store used by another process than the one that opened it
+ * is ERR_FATAL. A missing or still empty store is ERR_PERM; a network file system is ERR_FATAL. */
 MUST_CHECK bool store_open(const char *path, struct store **out, struct err *e);
 void store_close(struct store *s);
+/* In the child of a fork, before it has threads: opens the store anew and leaves what the parent
+ * has open alone. Snapshots and the pinned part go on; nothing of it may be in use. */
+MUST_CHECK bool store_reopen(struct store *s, struct err *e);
 
 struct store_stat {
     uint64_t clips; /* records, views included */

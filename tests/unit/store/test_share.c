@@ -218,6 +218,55 @@ static bool die_reading(void *arg, uint64_t key, struct span record)
 
 /* A reader that is killed in its transaction leaves a slot that keeps old pages from being used
  * again; opening the store clears it. */
+/* A child that reopens reads on, and the parent's transactions stay what they were. */
+static void test_reopened_after_fork(void)
+{
+    static const uint64_t rows[] = {1, 2}, more[] = {3};
+    struct err e = {0};
+    struct store *s = NULL;
+    struct store_snapshot snap = {0};
+    struct store_pin_report pinned;
+    float out[N_VALUES];
+    char dir[PATH_BYTES];
+    fixture_dir(dir);
+    CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
+    CHECK_OK(store_open(dir, &s, &e) && store_snapshot_init(s, &snap, &e), &e);
+    CHECK_OK(store_pin(s, &snap, 1 << 20, &pinned, &e), &e);
+    CHECK_OK(store_reopen(s, &e), &e); /* nothing to do */
+    struct store_seat *held;
+    CHECK_OK(store_enter(s, &held, &e), &e); /* at the time of the fork, by another thread */
+    pid_t child = fork();
+    if (child == 0) {
+        struct err child_e = {0};
+        struct rng r;
+        size_t n = 0;
+        alarm(CHILD_LIFE_S);
+        rng_init(&r, 23, FIXTURE_PURPOSE, 0);
+        bool ok = store_reopen(s, &child_e) &&
+                  store_read_batch(s, snap.keys, 1, FIXTURE_FRAMES, FIXTURE_MELS, out, &child_e) &&
+                  look(s, &r, &n, &child_e) && n == 2 * FIXTURE_VIEWS;
+        if (!ok)
+            printf("# %s\n", child_e.msg);
+        fflush(stdout);
+        store_close(s);
+        _exit(!ok);
+    }
+    CHECK(wait_for(child) == 0);
+    MDB_envinfo info;
+    CHECK(mdb_env_info(s->env.mdb, &info) == 0 && info.me_numreaders >= 1);
+    child = fork(); /* a second environment in this process would drop the locks of the first */
+    if (child == 0)
+        _exit(!fixture_write(dir, more, 1, 1, &e));
+    CHECK(wait_for(child) == 0);
+    MDB_val value;
+    CHECK_OK(store_lookup(s, held, snap.keys[0], &value, &e), &e); /* as it was */
+    store_leave(s, held);
+    CHECK_OK(store_read_batch(s, snap.keys, 1, FIXTURE_FRAMES, FIXTURE_MELS, out, &e), &e);
+    store_snapshot_release(&snap);
+    store_close(s);
+    fixture_remove(dir);
+}
+
 static void test_stale_readers_are_cleared(void)
 {
     static const uint64_t rows[] = {1, 2};
@@ -471,6 +520,7 @@ int main(void)
     RUN(test_reader_follows_a_growing_file);
     RUN(test_threads_share_one_store);
     RUN(test_use_after_fork_refused);
+    RUN(test_reopened_after_fork);
     RUN(test_stale_readers_are_cleared);
     RUN(test_thousands_of_readers);
     RUN(test_little_address_space);

@@ -163,6 +163,22 @@ static void print_eval_json(const struct evaluate_result *r)
         json_scores(&j, &r->baselines[b]);
         json_end(&j);
     }
+    json_object(&j, "untrained");
+    json_scores(&j, &r->untrained);
+    json_end(&j);
+    json_end(&j);
+    if (isfinite(r->two_choice_p))
+        json_f64(&j, "two_choice_p", r->two_choice_p);
+    else
+        json_null(&j, "two_choice_p");
+    json_object(&j, "alarms");
+    json_bool(&j, "versions_inverted", r->alarms.versions_inverted);
+    json_u64(&j, "same_audio_tracks", r->alarms.n_same_audio);
+    json_u64(&j, "near_duplicate_clips", r->alarms.n_near_duplicates);
+    json_object(&j, "signature_auc");
+    for (int s = 0; s < SIGNATURES; s++)
+        json_f64(&j, signature_name((enum signature)s), r->alarms.signature_auc[s]);
+    json_end(&j);
     json_end(&j);
     json_f64(&j, "margin", r->margin);
     json_u64(&j, "n_clips", r->n_clips);
@@ -175,28 +191,56 @@ static void print_eval_json(const struct evaluate_result *r)
     json_finish(&j);
 }
 
+/* Model, baselines, untrained: the columns of the table. */
+enum { EVAL_COLUMNS = BASELINES + 2 };
+
+static const struct scores *eval_column(const struct evaluate_result *r, int column)
+{
+    if (column == 0)
+        return &r->model;
+    return column <= BASELINES ? &r->baselines[column - 1] : &r->untrained;
+}
+
 static void print_row(const char *what, const struct evaluate_result *r, size_t offset)
 {
-    const struct scores *all[1 + BASELINES] = {&r->model};
-    for (int b = 0; b < BASELINES; b++)
-        all[1 + b] = &r->baselines[b];
-    printf("%-28s", what);
-    for (size_t i = 0; i < 1 + BASELINES; i++) {
+    printf("%-26s", what);
+    for (int c = 0; c < EVAL_COLUMNS; c++) {
         const struct figure *f =
-            (const struct figure *)(const void *)((const char *)all[i] + offset);
-        printf("  %7.3f [%.3f, %.3f]", f->value, f->lo, f->hi);
+            (const struct figure *)(const void *)((const char *)eval_column(r, c) + offset);
+        printf(" %6.3f [%.3f, %.3f]", f->value, f->lo, f->hi);
     }
     printf("\n");
+}
+
+static void print_alarms(const struct evaluate_result *r)
+{
+    const struct alarms *a = &r->alarms;
+    if (a->versions_inverted)
+        printf("alarm: versions are found worse than by chance (AUC under 0.5): are the groups "
+               "right?\n");
+    if (a->n_same_audio > 0)
+        printf("alarm: the audio of %zu held-out tracks, byte for byte, was trained on too\n",
+               a->n_same_audio);
+    if (a->n_near_duplicates > 0)
+        printf("alarm: %zu held-out clips have nearly the average spectrum of a trained clip: "
+               "re-uploads?\n",
+               a->n_near_duplicates);
+    for (int s = 0; s < SIGNATURES; s++)
+        if (a->signature_auc[s] > ALARM_SIGNATURE_AUC)
+            printf("alarm: copies can be told from originals by their %s alone (AUC %.3f): the "
+                   "network may have learnt that\n",
+                   signature_name((enum signature)s), a->signature_auc[s]);
 }
 
 static void print_eval(const struct evaluate_result *r)
 {
     printf("held out: %zu clips of %zu tracks (%zu works), %zu triplets; 95 %% intervals over "
-           "works\n\n%-28s",
+           "works\n\n%-26s",
            r->n_clips, r->n_tracks, r->n_works, r->n_triplets, "");
-    printf("  %-24s", "model");
-    for (int b = 0; b < BASELINES; b++)
-        printf("  %-24s", baseline_name((enum baseline)b));
+    for (int c = 0; c < EVAL_COLUMNS; c++)
+        printf("  %-20s ", c == 0           ? "model"
+                           : c <= BASELINES ? baseline_name((enum baseline)(c - 1))
+                                            : "untrained");
     printf("\n");
     print_row("triplet loss (lower)", r, offsetof(struct scores, loss));
     print_row("copy finds its original", r, offsetof(struct scores, copies_r1));
@@ -207,7 +251,9 @@ static void print_eval(const struct evaluate_result *r)
         print_row("versions: mean first rank", r, offsetof(struct scores, mr1));
         print_row("versions: P@1", r, offsetof(struct scores, p1));
         print_row("versions: P@10", r, offsetof(struct scores, p10));
-        printf("\n%zu queries have a version among the held-out clips.\n", r->n_queries);
+        printf("\n%zu queries have a version among the held-out clips; p of the two-choice by coin "
+               "flips: %.3g.\n",
+               r->n_queries, r->two_choice_p);
     } else {
         printf("\nNo versions of works are known: give --groups FILE (track_id,work_id) for "
                "cover figures.\n");
@@ -216,6 +262,7 @@ static void print_eval(const struct evaluate_result *r)
         printf("%zu held-out tracks have a version that was trained on: train with --groups for "
                "honest figures.\n",
                r->n_leaked);
+    print_alarms(r);
 }
 
 static bool run_eval(const struct args *args, struct err *e)

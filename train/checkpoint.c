@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char FORMAT[] = "refrain-model-1";
+static const char FORMAT[] = "refrain-model-2";
 
 /* ---------------------------------------------------------------- notes as a table */
 
@@ -251,8 +251,10 @@ bool checkpoint_open(const char *path, struct checkpoint_file *out, struct recip
     }
     const char *format = safetensors_note(f.tensors, "format");
     if (format == NULL || strcmp(format, FORMAT) != 0) {
-        err_set(e, ERR_PERM, "%s: no model of refrain (format \"%.40s\", %s expected)", path,
-                format == NULL ? "" : format, FORMAT);
+        err_set(e, ERR_PERM,
+                "%s: no model of this version of refrain (format \"%.40s\", %s expected): train it "
+                "again",
+                path, format == NULL ? "" : format, FORMAT);
         goto out;
     }
     if (!read_fields(f.tensors, recipe_fields, ARRAY_LEN(recipe_fields), recipe, e)) {

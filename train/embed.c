@@ -8,7 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { BASELINE_BATCH = 16, LANES = 8 };
+enum { BASELINE_BATCH = 16, LANES = 8, MFCC_COEFFICIENTS = 20 };
+#define PI 3.14159265358979323846
 
 void embedder_init(struct embedder *m, struct store *store, struct net *net,
                    const struct norm *norm, uint32_t n_frames, uint32_t n_mels, size_t n_pictures)
@@ -66,13 +67,15 @@ bool embed_keys(struct embedder *m, const uint64_t *keys, size_t n, float *out, 
 
 const char *baseline_name(enum baseline b)
 {
-    static const char *const names[BASELINES] = {"mel", "mel_mean"};
+    static const char *const names[BASELINES] = {"mel", "mel_mean", "mfcc_mean"};
     assert(b < BASELINES);
     return names[b];
 }
 
 size_t baseline_dim(enum baseline b, uint32_t n_frames, uint32_t n_mels)
 {
+    if (b == BASELINE_MFCC_MEAN)
+        return size_min(MFCC_COEFFICIENTS, n_mels - 1);
     return b == BASELINE_MEL ? (size_t)n_frames * n_mels : n_mels;
 }
 
@@ -84,6 +87,18 @@ static void scale_to_unit(float *x, size_t dim)
     float inverse = (float)(1.0 / fmax(sqrt(squares), 1e-12));
     for (size_t i = 0; i < dim; i++)
         x[i] *= inverse;
+}
+
+/* The constant part, coefficient 0, is 0 after standardising and left out. */
+static void cepstrum(const double *bands, uint32_t n_mels, float *out)
+{
+    size_t n = baseline_dim(BASELINE_MFCC_MEAN, 0, n_mels);
+    for (size_t k = 1; k <= n; k++) {
+        double sum = 0.0;
+        for (size_t m = 0; m < n_mels; m++)
+            sum += bands[m] * cos(PI * (double)k * ((double)m + 0.5) / n_mels);
+        out[k - 1] = (float)(sum * sqrt(2.0 / n_mels));
+    }
 }
 
 void baseline_vector(enum baseline b, const float *picture, uint32_t n_frames, uint32_t n_mels,
@@ -101,12 +116,13 @@ void baseline_vector(enum baseline b, const float *picture, uint32_t n_frames, u
         for (size_t i = 0; i < count; i++)
             out[i] = (float)(((double)picture[i] - mean) / deviation);
     } else {
-        for (size_t m = 0; m < n_mels; m++) {
-            double band = 0.0;
-            for (size_t f = 0; f < n_frames; f++)
-                band += ((double)picture[f * n_mels + m] - mean) / deviation;
-            out[m] = (float)(band / n_frames);
-        }
+        double bands[RECORD_MELS_MAX] = {0};
+        for (size_t i = 0; i < count; i++)
+            bands[i % n_mels] += ((double)picture[i] - mean) / deviation / n_frames;
+        for (size_t m = 0; b == BASELINE_MEL_MEAN && m < n_mels; m++)
+            out[m] = (float)bands[m];
+        if (b == BASELINE_MFCC_MEAN)
+            cepstrum(bands, n_mels, out);
     }
     scale_to_unit(out, baseline_dim(b, n_frames, n_mels));
 }

@@ -30,8 +30,9 @@ MUST_CHECK bool embed_keys(struct embedder *m, const uint64_t *keys, size_t n, f
                            struct err *e);
 
 enum baseline {
-    BASELINE_MEL,      /* the whole picture: what a learnt embedding has to beat */
-    BASELINE_MEL_MEAN, /* its average over time: one value a band */
+    BASELINE_MEL,       /* the whole picture: what a learnt embedding has to beat */
+    BASELINE_MEL_MEAN,  /* its average over time: one value a band */
+    BASELINE_MFCC_MEAN, /* mean mel cepstrum: coefficients 1 to 20 of its orthonormal DCT-II */
     BASELINES,
 };
 const char *baseline_name(enum baseline b); /* "mel" */

@@ -264,6 +264,25 @@ static bool score_baseline(struct evaluation *v, enum baseline b, struct scores 
     return true;
 }
 
+/* The network as it was before it learnt anything; the model's weights are gone then. */
+static bool score_untrained(struct evaluation *v, struct scores *s, struct err *e)
+{
+    model_init(net_params(v->net), v->recipe.seed);
+    return score_model(v, s, e);
+}
+
+/* Ties are no answer and are left out. */
+static double two_choice_p(const struct evaluation *v)
+{
+    uint64_t n = 0, n_right = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        double choice = v->rankings[i].two_choice;
+        n += choice == 0.0 || choice == 1.0;
+        n_right += choice == 1.0;
+    }
+    return n == 0 ? (double)NAN : binomial_p(n_right, n);
+}
+
 static void count_all(const struct evaluation *v, struct evaluate_result *out)
 {
     out->n_clips = v->n;
@@ -320,6 +339,11 @@ bool evaluate_run(const struct evaluate_params *params, struct evaluate_result *
     validation_init(&v->validation, &fixed);
     count_all(v, &result);
     if (!score_model(v, &result.model, e))
+        goto out;
+    result.two_choice_p = two_choice_p(v);
+    if (!alarms_measure(v->store, &v->snap, &v->split.train, v->originals, v->copies, v->n,
+                        &result.model.auc, &result.alarms, e) ||
+        !score_untrained(v, &result.untrained, e))
         goto out;
     for (int b = 0; b < BASELINES; b++)
         if (!score_baseline(v, (enum baseline)b, &result.baselines[b], e))

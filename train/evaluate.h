@@ -7,6 +7,7 @@
 #ifndef REFRAIN_EVALUATE_H
 #define REFRAIN_EVALUATE_H
 
+#include "train/alarms.h"
 #include "train/embed.h"
 #include "train/ranking.h"
 
@@ -26,6 +27,9 @@ struct scores {
 
 struct evaluate_result {
     struct scores model, baselines[BASELINES];
+    struct scores untrained; /* the same network with its first, drawn weights */
+    double two_choice_p;     /* of the model, NAN without versions: binomial_p */
+    struct alarms alarms;
     double margin;
     size_t n_clips, n_tracks, n_works; /* held out */
     size_t n_triplets;

@@ -141,3 +141,12 @@ void ranking_of(const float *distances, const uint64_t *groups, size_t n, size_t
     mem_free(others);
     mem_free(ranks);
 }
+
+double binomial_p(uint64_t n_right, uint64_t n)
+{
+    double sum = 0.0;
+    for (uint64_t k = n_right; k <= n; k++)
+        sum += exp(lgamma((double)n + 1.0) - lgamma((double)k + 1.0) -
+                   lgamma((double)(n - k) + 1.0) - (double)n * log(2.0));
+    return fmin(sum, 1.0);
+}

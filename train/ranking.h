@@ -28,6 +28,11 @@ struct ranking {
     double precision_10; /* versions among the nearest 10, divided by 10 */
 };
 
+/* One-sided exact binomial: how likely `n_right` or more of n would be right by coin flips. Takes
+ * the trials as independent, which queries of one work are not quite: read it beside the interval.
+ */
+double binomial_p(uint64_t n_right, uint64_t n);
+
 /* Ranks all items but `query` by distances[n]; versions are the items of the same group. Equal
  * distances count half in two_choice and auc, and rank in the order of items. */
 void ranking_of(const float *distances, const uint64_t *groups, size_t n, size_t query,

@@ -73,8 +73,18 @@ static void test_intervals(void)
     CHECK(isnan(f.value));
 }
 
+/* 49 of 77, the ancestor's covers: p = 0.011; all of 5: 1/32. */
+static void test_binomial(void)
+{
+    CHECK_NEAR(binomial_p(49, 77), 0.0112, 5e-4);
+    CHECK_NEAR(binomial_p(5, 5), 1.0 / 32.0, 1e-12);
+    CHECK_NEAR(binomial_p(0, 9), 1.0, 1e-12);
+    CHECK_NEAR(binomial_p(5, 9), 0.5, 1e-12);
+}
+
 int main(void)
 {
+    RUN(test_binomial);
     RUN(test_by_hand);
     RUN(test_perfect_and_ties);
     RUN(test_no_version);

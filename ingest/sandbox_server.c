@@ -65,6 +65,12 @@ static void ignore_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* As ps and top show it. */
+static void set_name(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name);
+}
+
 /* The signal is bound to the parent's thread that forked us; it may have ended already. */
 static void die_with(int parent_pid)
 {
@@ -134,6 +140,7 @@ NORETURN static void worker_run(const struct sandbox_params *params,
     struct sandbox_ready ready = {0};
     struct err e = {0};
     die_with(server_pid);
+    set_name("refrain-decode");
     keep_descriptors(descriptors, SANDBOX_DESCRIPTORS);
     void *input = map_shared(INPUT_FD, order->input_bytes, PROT_READ);
     void *output = map_shared(OUTPUT_FD, order->output_bytes, PROT_READ | PROT_WRITE);
@@ -209,6 +216,7 @@ static struct sandbox_order_reply end_worker(int pid)
 NORETURN void sandbox_server_run(const struct sandbox_params *params, int socket_fd, int parent_pid)
 {
     die_with(parent_pid);
+    set_name("refrain-forker");
     ignore_signals();
     keep_descriptors(&socket_fd, 1);
     for (;;) {

@@ -123,6 +123,59 @@ check "and not computed again" contains "$tmp/again.log" "\"tracks\": 0, \"bad\"
 check "and leave the store as it is" same "$(stat_of "$tmp/killed" root)" "$root"
 check "and the spool empty" same "$(files_in "$tmp/killed/spool")" 0
 
+# ------------------------------------------------------------------ several clips a track
+# previews are 12 s, one is 100 s: of 3 s clips 17 * 4 + 33, or 18 * 5
+for policy in "all 101" "5 90"; do
+    for threads in 1 2; do
+        dataset "$tmp/p$threads" extract.threads=$threads clip.ms=3000 clip.policy="${policy% *}" \
+            augment.chain="gain(-5,5,p=1)"
+        rm -rf "$tmp/p$threads/features.mdb"
+        check "clip.policy = ${policy% *} with $threads threads" extract "$tmp/p$threads"
+    done
+    check "stores ${policy#* } clips and positives" same "$(stat_of "$tmp/p1" clips)" $((2 * ${policy#* }))
+    check "the same with two threads" same "$(stat_of "$tmp/p2" root)" "$(stat_of "$tmp/p1" root)"
+    before=$(stat_of "$tmp/p1" root)
+    dataset "$tmp/p1" clip.ms=3000 clip.policy="${policy% *}" augment.chain="gain(-5,5,p=1)"
+    check "the same previews again" extract "$tmp/p1" --json
+    cp "$tmp/check.log" "$tmp/again.log"
+    check "are all there" contains "$tmp/again.log" "\"skipped\": $N"
+    check "and change nothing" same "$(stat_of "$tmp/p1" root)" "$before"
+done
+dataset "$tmp/pad" clip.ms=15000 clip.short=pad augment.positives=0
+check "clip.short = pad" extract "$tmp/pad"
+check "stores tracks shorter than a clip" same "$(stat_of "$tmp/pad" clips)" "$N"
+
+# ------------------------------------------------------------------ decoders that die
+# processes_of PID: its children, theirs included
+processes_of() {
+    for pid in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+        echo "$pid"
+        processes_of "$pid"
+    done
+}
+dataset "$tmp/dying" extract.threads=2
+"$bin/refrain-extract" "$tmp/dying" 2>"$tmp/dying.log" &
+child=$!
+kills=0
+while kill -0 "$child" 2>/dev/null && [ $kills -lt 20 ]; do
+    sleep 0.1
+    set -- $(processes_of "$child") # the fork server, then its workers
+    [ $# -lt 2 ] || { kill -SEGV "$2" 2>/dev/null && kills=$((kills + 1)); }
+done
+wait "$child"
+check "a stage whose decoders are killed ends with 0" same $? 0
+child=
+bad=$(find "$tmp/dying/spool/bad" -type f ! -name '*.why' | wc -l)
+echo "# $kills decoders killed, $bad previews set aside"
+check "some were killed" test "$kills" -gt 0
+check "every preview is stored or set aside" same $((bad + $(stat_of "$tmp/dying" tracks))) "$N"
+check "set aside as CRASHED" same \
+    "$(cat "$tmp/dying/spool/bad"/*.why 2>/dev/null | grep -vc '^CRASHED .*SIGSEGV')" 0
+rm -f "$tmp/dying/spool/bad"/*.why
+[ "$bad" = 0 ] || mv "$tmp/dying/spool/bad"/* "$tmp/dying/spool/new"
+check "these go through another time" extract "$tmp/dying"
+check "decoders that die leave the same store" same "$(stat_of "$tmp/dying" root)" "$root"
+
 # ------------------------------------------------------------------ stop, watch, one daemon
 dataset "$tmp/stop" extract.threads=2
 "$bin/refrain-extract" "$tmp/stop" --watch --json >"$tmp/stop.json" 2>"$tmp/stop.log" &

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Compares with the reference implementations themselves: a virtual environment under BUILD_DIR gets the
 # pinned packages from PyPI, then each conformance script prints its table and fails past its gate.
+#     make conformance [AUDIO=DIR]      DIR: recordings that join the signals of the audio features
 set -eu
 cd "$(dirname "$0")/.."
 build=${1:-build}

@@ -19,6 +19,7 @@ import signals
 N_CELLS, N_SAMPLES = 96, 192
 STRETCHES = (0.8, 0.937, 1.25)
 SHIFTS = (-4, -0.7, 2.3, 4)
+BANDS = ((200, 0.5, 2), (1000, 1.0, 3), (4000, 1.99, 4), (50, 1.99, 1))
 RATES = (8000, 11025, 16000, 32000, 44100, 48000, 96000)
 LENGTHS = (0, 1, 2, 10, 4411, 44101)
 
@@ -81,6 +82,16 @@ def views():
             out = reference.fit(reference.stretch(y, rate), len(y))
             print(f'    {{"{name}", "time_stretch rate={rate}",')
             print(f"     {{{c_list(sampled(out, N_SAMPLES))}}}}},")
+        for rate in STRETCHES:
+            out = reference.fit(reference.stretch_nearest(y, rate), len(y))
+            print(f'    {{"{name}", "time_stretch rate={rate} mode=librosa-f32",')
+            print(f"     {{{c_list(sampled(out, N_SAMPLES))}}}}},")
+        for center, width, order in BANDS:
+            out = reference.augmented(
+                "BandPassFilter", y, center_freq=center, bandwidth_fraction=width, rolloff=6 * order
+            )
+            print(f'    {{"{name}", "band_pass center={center} width={width} order={order}",')
+            print(f"     {{{c_list(sampled(out, N_SAMPLES))}}}}},")
         for semitones in SHIFTS:
             out = reference.pitch_shift(y, semitones)
             print(f'    {{"{name}", "pitch_shift semitones={semitones}",')
@@ -89,10 +100,17 @@ def views():
     print("static const struct golden_exact GOLDEN_EXACT[] = {")
     for name in ("q", "chord"):
         y = signals.ALL[name]()
+
+        def exact(record, transform, **parameters):
+            print(f'    {{"{name}", "{record}", {crc(reference.augmented(transform, y, **parameters))}}},')
+
         for fraction in (-0.5, -0.123, 0.31, 0.5):
-            print(f'    {{"{name}", "shift fraction={fraction}", {crc(reference.shift(y, fraction))}}},')
+            exact(f"shift fraction={fraction}", "Shift", shift=fraction)
         for percent in (10, 33, 60):
-            print(f'    {{"{name}", "clipping percent={percent}", {crc(reference.clipping(y, percent))}}},')
+            exact(f"clipping percent={percent}", "ClippingDistortion", percentile_threshold=percent)
+        for db in (-5, 0.37, 5):
+            exact(f"gain db={db}", "Gain", gain_db=db)
+        exact("polarity", "PolarityInversion")
     print("};")
 
 

@@ -1,7 +1,13 @@
-"""What librosa, audiomentations and transformers themselves give, stage by stage; one function a stage."""
+"""What librosa, audiomentations, transformers and pydub themselves give, stage by stage; one function a stage."""
+import io
+import tempfile
+from unittest import mock
+
+import audiomentations as aug
 import librosa
 import numpy as np
-from audiomentations import ClippingDistortion, Shift
+import soundfile
+from pydub import AudioSegment
 from scipy.ndimage import maximum_filter1d
 from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
 from transformers.audio_utils import spectrogram
@@ -51,16 +57,47 @@ def pitch_shift(y, semitones, dtype=np.float64):
     return fit(resample(stretched, float(RATE) / rate, RATE), len(y))
 
 
-def shift(y, fraction):
-    t = Shift(min_shift=fraction, max_shift=fraction, p=1.0)
-    return t(samples=y, sample_rate=RATE)
+def stretch_nearest(y, rate):
+    """librosa on float32 samples, with angles that are the nearest float32.
+
+    NumPy's own arctan2 is up to 4 ulp off and another one on machines with AVX-512, and librosa adds the angles up.
+    """
+    def angle(z):
+        return np.arctan2(z.imag.astype(np.float64), z.real.astype(np.float64)).astype(np.float32)
+
+    with mock.patch("numpy.angle", angle):
+        return stretch(y, rate, np.float32)
 
 
-def clipping(y, percent):
-    t = ClippingDistortion(
-        min_percentile_threshold=percent, max_percentile_threshold=percent, p=1.0
-    )
-    return t(samples=y, sample_rate=RATE)
+def augmented(name, y, noise=None, **parameters):
+    """audiomentations' class of this name, each parameter's range one value; noise is what its random numbers are."""
+    ranges = {}
+    for key, value in parameters.items():
+        ranges["min_" + key] = ranges["max_" + key] = value
+    if name in ("TimeStretch", "PitchShift"):
+        ranges["method"] = "librosa_phase_vocoder"
+    t = getattr(aug, name)(p=1.0, **ranges)
+    with mock.patch("numpy.random.randn", lambda *shape: noise.astype(np.float64)), mock.patch(
+        "numpy.random.normal", lambda mean, deviation, size: mean + deviation * noise.astype(np.float64)
+    ):
+        return t(samples=y, sample_rate=RATE)
+
+
+def reverb(y, response):
+    """audiomentations' ApplyImpulseResponse, which takes it from a file."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        soundfile.write(file.name, response, RATE, format="WAV", subtype="FLOAT")
+        return aug.ApplyImpulseResponse(ir_path=file.name, p=1.0)(samples=y, sample_rate=RATE)
+
+
+def whole(path, start_ms, ms):
+    """The ancestor's calls: an audio file to decibels."""
+    audio = AudioSegment.from_file(path)
+    wav = io.BytesIO()
+    audio[start_ms : start_ms + ms].export(wav, format="wav")
+    wav.seek(0)
+    y, _ = librosa.load(wav, sr=RATE)
+    return db(y)
 
 
 def ast(y):

@@ -16,8 +16,9 @@
 
 enum { RECOVER_GROUP_ROWS = 1024 };
 #define MEASURE_NS NS_PER_S
-#define COMMIT_QUIET_NS (5 * NS_PER_S) /* counts and standing are written without an outcome too   \
-                                        */
+#define COMMIT_QUIET_NS                                                                            \
+    (5 * NS_PER_S) /* counts and standing are written without an outcome too                       \
+                    */
 
 struct committer {
     struct committer_params params;
@@ -196,7 +197,7 @@ static bool thread_loop(struct committer *c, struct err *e)
     for (;;) {
         void *item = NULL;
         uint64_t deadline_ns =
-            c->n_group > 0 ? group_ns + COMMIT_GROUP_NS : c->measured_ns + MEASURE_NS;
+            c->n_group > 0 ? group_ns + c->params.group_ns : c->measured_ns + MEASURE_NS;
         enum queue_result result = queue_pop_until(c->queue, deadline_ns, &item);
         uint64_t now_ns = clock_now_ns();
         if (result == QUEUE_OK) {
@@ -205,7 +206,8 @@ static bool thread_loop(struct committer *c, struct err *e)
                 return false;
         }
         bool is_due = c->n_group == COMMIT_GROUP_MAX ||
-                      (c->n_group > 0 && now_ns - group_ns >= COMMIT_GROUP_NS) ||
+                      (c->n_group > 0 && now_ns - group_ns >= c->params.group_ns &&
+                       (c->params.group_ns > 0 || queue_len(c->queue) == 0)) ||
                       now_ns - c->committed_ns >= COMMIT_QUIET_NS;
         if ((is_due || result == QUEUE_CLOSED) && !commit_group(c, e))
             return false;
@@ -319,6 +321,14 @@ enum committer_room committer_room(struct committer *c)
         room = ROOM_BUSY;
     pthread_mutex_unlock(&c->mu);
     return room;
+}
+
+size_t committer_pending(struct committer *c)
+{
+    pthread_mutex_lock(&c->mu);
+    size_t n = c->n_pending;
+    pthread_mutex_unlock(&c->mu);
+    return n;
 }
 
 size_t committer_collect(struct committer *c, struct outcome *out, size_t max)

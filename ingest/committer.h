@@ -45,6 +45,7 @@ struct committer_params {
     uint64_t high_water_bytes, disk_floor_bytes;
     uint64_t max_waiting_bytes; /* of bodies that are not on the disk yet */
     size_t max_outcomes;        /* that can ever be pushed and not yet collected */
+    uint64_t group_ns; /* how long a group may wait for more; 0: only while more is queued */
 };
 
 struct committer;
@@ -70,6 +71,9 @@ enum committer_room {
 };
 /* May more be fetched? */
 enum committer_room committer_room(struct committer *c);
+
+/* Outcomes that are pushed and not durable. */
+size_t committer_pending(struct committer *c);
 
 /* Collects outcomes that are durable, without their bodies; up to `max`. */
 size_t committer_collect(struct committer *c, struct outcome *out, size_t max);

@@ -13,6 +13,7 @@ enum {
     AHEAD_LEAST = 32,
     COLLECT_MAX = 64,
     POLL_MAX_MS = 250, /* so that the progress line lives */
+    VIRTUAL_POLL_MAX_MS = 60000,
 };
 #define WAITING_BYTES_MAX (UINT64_C(24) << 20)
 #define DRAIN_NS (5 * NS_PER_S)
@@ -41,7 +42,7 @@ static void collect(struct stage *s)
 
 static uint64_t poll_timeout_ms(struct stage *s, bool has_more)
 {
-    uint64_t timeout_ms = POLL_MAX_MS;
+    uint64_t timeout_ms = s->world->awaits_commits ? VIRTUAL_POLL_MAX_MS : POLL_MAX_MS;
     bool is_full = s->transport->in_flight(s->transport) == s->p->fetch.n_in_flight;
     if (has_more && !is_full)
         return 0;
@@ -93,6 +94,12 @@ static void drain(struct stage *s)
         s->transport->cancel_all(s->transport);
 }
 
+static void await_commit(const struct stage *s)
+{
+    struct pollfd fd = {.fd = committer_fd(s->committer), .events = POLLIN};
+    (void)poll(&fd, 1, POLL_MAX_MS);
+}
+
 static bool loop(struct stage *s, struct err *e)
 {
     const int wake_fds[] = {committer_fd(s->committer), s->p->stop_fd};
@@ -110,6 +117,10 @@ static bool loop(struct stage *s, struct err *e)
             return false;
         if (is_finished(s) && !has_more)
             return true;
+        if (s->world->awaits_commits && committer_pending(s->committer) > 0) {
+            await_commit(s);
+            continue;
+        }
         stage_show_progress(s);
         size_t n_fds = s->p->stop_fd >= 0 && s->drain_ns == 0 ? 2 : 1;
         if (!s->transport->poll(s->transport, wake_fds, n_fds, poll_timeout_ms(s, has_more), e))
@@ -155,6 +166,7 @@ static bool open_parts(struct stage *s, struct spool *spool, struct err *e)
         .disk_floor_bytes = p->disk_floor_bytes,
         .max_waiting_bytes = WAITING_BYTES_MAX,
         .max_outcomes = todo_items_max(s->todo),
+        .group_ns = s->world->awaits_commits ? 0 : COMMIT_GROUP_NS,
     };
     struct fetch_hooks hooks = stage_hooks;
     hooks.arg = s;

@@ -52,7 +52,8 @@ static struct committer *open_committer(uint64_t high_water_bytes, uint64_t disk
                                        .high_water_bytes = high_water_bytes,
                                        .disk_floor_bytes = disk_floor_bytes,
                                        .max_waiting_bytes = 1 << 20,
-                                       .max_outcomes = ROWS};
+                                       .max_outcomes = ROWS,
+                                       .group_ns = COMMIT_GROUP_NS};
     struct committer *c = NULL;
     CHECK_OK(committer_open(&p, &c, &e), &e);
     return c;

@@ -38,7 +38,7 @@ static bool parse(struct span bytes, struct decode_reply *out, enum decode_verdi
 bool decode_reply_to_open(struct span reply, const struct decode_request *request,
                           struct decode_info *out, enum decode_verdict *verdict, struct err *e)
 {
-    struct decode_reply r;
+    struct decode_reply r = {0};
     const struct decode_limits *limits = &request->limits;
     if (!parse(reply, &r, verdict, e))
         return false;
@@ -56,7 +56,7 @@ bool decode_reply_to_read(struct span reply, const struct decode_request *reques
                           const struct decode_info *info, size_t cap_samples, struct pcm *out,
                           enum decode_verdict *verdict, struct err *e)
 {
-    struct decode_reply r;
+    struct decode_reply r = {0};
     if (!parse(reply, &r, verdict, e))
         return false;
     if (r.first_frame > request->from || r.n_frames > cap_samples / info->n_channels ||

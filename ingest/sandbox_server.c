@@ -191,12 +191,16 @@ static struct sandbox_order_reply start_worker(const struct sandbox_params *para
                                                const struct sandbox_order_message *order,
                                                const int *descriptors)
 {
+    struct sandbox_order_reply reply = {0};
     int server_pid = getpid();
     pid_t pid = fork();
     if (pid == 0)
         worker_run(params, order, descriptors, server_pid);
-    return pid > 0 ? (struct sandbox_order_reply){.pid = pid}
-                   : (struct sandbox_order_reply){.error = errno};
+    if (pid > 0)
+        reply.pid = pid;
+    else
+        reply.error = errno;
+    return reply;
 }
 
 /* A worker that is dying already keeps the status it dies with. */

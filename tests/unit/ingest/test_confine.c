@@ -152,8 +152,13 @@ static void do_take_memory(void)
 {
     enum { BLOCK_BYTES = 1 << 20 };
     size_t n_bytes = 0;
-    while (n_bytes < (size_t)4 * MEMORY_BYTES && malloc(BLOCK_BYTES) != NULL)
+    for (void **last = NULL, **block; n_bytes < (size_t)4 * MEMORY_BYTES; last = block) {
+        block = malloc(BLOCK_BYTES);
+        if (block == NULL)
+            break;
+        *block = last; /* a chain of all of them */
         n_bytes += BLOCK_BYTES;
+    }
     _exit(n_bytes <= MEMORY_BYTES ? 0 : 52);
 }
 

@@ -190,18 +190,19 @@ static void take_first_page(struct walk *w, struct span packet)
 static bool ogg_step(struct walk *w, struct span file, bool is_whole)
 {
     enum { IS_FIRST = 2, IS_LAST = 4 };
+    static const char magic[] = "OggS";
     struct span rest = tail_of(file, w->at);
     const uint8_t *b = rest.ptr;
-    (void)is_whole;
-    if (rest.len < PAGE_HEADER_BYTES || rest.len < PAGE_HEADER_BYTES + (size_t)b[26])
-        return false;
-    if (memcmp(b, "OggS", 4) != 0) {
-        const uint8_t *next = memchr(b + 1, 'O', rest.len - 1);
+    bool is_page = memcmp(b, magic, size_min(rest.len, 4)) == 0;
+    if (!is_page && (is_whole || rest.len >= 4)) {
+        const uint8_t *next = memchr(b + 1, magic[0], rest.len - 1);
         size_t n = next == NULL ? rest.len : (size_t)(next - b);
         w->junk_bytes += n;
         w->at += n;
         return true;
     }
+    if (rest.len < PAGE_HEADER_BYTES || rest.len < PAGE_HEADER_BYTES + (size_t)b[26])
+        return false;
     size_t n_bytes = PAGE_HEADER_BYTES + (size_t)b[26];
     for (size_t i = 0; i < b[26]; i++)
         n_bytes += b[PAGE_HEADER_BYTES + i];

@@ -193,6 +193,55 @@ static void test_changed_links(void)
     catalog_close(c);
 }
 
+/* One preview under two ids is one song; p.scdn.co's query says who asks. */
+static void test_same_link_under_two_ids(void)
+{
+    struct catalog *c = fresh();
+    struct catalog_row row;
+    const char *text = HEAD ROW("a", "http://x/1") ROW("b", "http://x/1") ROW("c", "http://x/1?n=2")
+        ROW("d", "https://p.scdn.co/mp3-preview/ab?cid=1")
+            ROW("e", "https://p.scdn.co/mp3-preview/ab?cid=2") ROW("f", "file:///m/a b")
+                ROW("g", "file:///m/a%20b");
+    const char *want = "1:a:DIRECT: 2:b:DUP:same_link 3:c:DIRECT: 4:d:DIRECT: 5:e:DUP:same_link "
+                       "6:f:DIRECT: 7:g:DUP:same_link";
+    import(c, text);
+    CHECK_STR(list(c), want);
+    CHECK_U64(result.n_duplicate, 3);
+    CHECK_OK(catalog_get(c, 5, &row, &e), &e);
+    CHECK_U64(row.dup_of, 4);
+    import(c, HEAD ROW("z", "http://z/1"));
+    import(c, text);
+    CHECK_U64(result.n_new + result.n_changed, 0);
+    /* A link of its own makes it a song of its own; a third one may then take its place. */
+    import(c, HEAD ROW("a", "http://x/1") ROW("b", "http://x/9"));
+    CHECK_OK(catalog_get(c, 2, &row, &e), &e);
+    CHECK_U64(row.state, ROW_DIRECT);
+    CHECK_U64(row.dup_of, 0);
+    import(c, HEAD ROW("a", "http://x/8") ROW("h", "http://x/1") ROW("i", "http://x/9"));
+    CHECK_OK(catalog_get(c, 9, &row, &e), &e);
+    CHECK_U64(row.state, ROW_DIRECT); /* h: a has left that link */
+    CHECK_OK(catalog_get(c, 10, &row, &e), &e);
+    CHECK_U64(row.dup_of, 2);
+    catalog_close(c);
+}
+
+static void test_same_id_lends_its_link(void)
+{
+    struct catalog *c = fresh();
+    struct catalog_row row;
+    const char *text = HEAD ROW("a", "nan") ROW("a", "http://x/1") ROW("a", "http://x/2")
+        ROW("b", "http://x/3") ROW("b", "http://x/4");
+    import(c, text);
+    CHECK_STR(list(c), "1:a:DIRECT: 2:a:DUP:same_track_id 3:a:DUP:same_track_id 4:b:DIRECT: "
+                       "5:b:DUP:same_track_id");
+    CHECK_OK(catalog_get(c, 1, &row, &e), &e);
+    CHECK_STR(row.url, "http://x/1");
+    import(c, HEAD ROW("z", "http://z/1"));
+    import(c, text);
+    CHECK_U64(result.n_new + result.n_changed, 0);
+    catalog_close(c);
+}
+
 static void test_http_may_be_refused(void)
 {
     struct catalog *c = fresh();
@@ -397,6 +446,8 @@ int main(void)
     RUN(test_again_changes_nothing);
     RUN(test_grown_file);
     RUN(test_changed_links);
+    RUN(test_same_link_under_two_ids);
+    RUN(test_same_id_lends_its_link);
     RUN(test_http_may_be_refused);
     RUN(test_tail_that_is_still_written);
     RUN(test_long_texts_are_cut);

@@ -38,8 +38,7 @@ static bool set_limit(__rlimit_resource_t resource, const char *name, uint64_t s
     return true;
 }
 
-/* Pages of address space now; proc(5), statm. 0 when /proc is not there: the limit is then tighter
- * than meant, never wider. */
+/* Address space in use, or 0 when /proc is not there; proc(5), statm. */
 static uint64_t address_space_bytes(void)
 {
     unsigned long long n_pages = 0;
@@ -52,13 +51,23 @@ static uint64_t address_space_bytes(void)
     return (uint64_t)n_pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Where nobody says how much address space is in use, heap and private mappings are limited, which
+ * is all that malloc takes. */
+static bool limit_memory(uint64_t more_bytes, struct err *e)
+{
+    uint64_t used = address_space_bytes();
+    if (HAS_SANITIZER)
+        return true;
+    if (used == 0)
+        return set_limit(RLIMIT_DATA, "data", more_bytes, more_bytes, e);
+    return set_limit(RLIMIT_AS, "address space", used + more_bytes, used + more_bytes, e);
+}
+
 static bool limit_resources(const struct confinement *c, struct err *e)
 {
-    uint64_t address_space = address_space_bytes() + c->memory_bytes;
     /* The soft limit of processor time sends SIGXCPU, which says what happened; SIGKILL would not.
      */
-    return (HAS_SANITIZER ||
-            set_limit(RLIMIT_AS, "address space", address_space, address_space, e)) &&
+    return limit_memory(c->memory_bytes, e) &&
            set_limit(RLIMIT_CPU, "processor time", c->cpu_s, c->cpu_s + 1, e) &&
            set_limit(RLIMIT_CORE, "core", 0, 0, e) && set_limit(RLIMIT_FSIZE, "fsize", 0, 0, e) &&
            set_limit(RLIMIT_MEMLOCK, "memlock", 0, 0, e) &&
@@ -79,6 +88,7 @@ static const int allowed_calls[] = {
     SCMP_SYS(gettimeofday),
     SCMP_SYS(sched_yield),
     SCMP_SYS(getrandom),
+    SCMP_SYS(sysinfo), /* qsort asks how much memory there is */
     SCMP_SYS(restart_syscall),
     /* dying: abort raises a signal of its own */
     SCMP_SYS(exit),

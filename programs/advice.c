@@ -63,8 +63,10 @@ const struct advice advice_table[] = {
     {"CORRUPT", "the preview is damaged or cut short", "nothing to do if they are few"},
     {"TOO_LONG", "the audio is longer than a preview may be", "check the link"},
     {"NONFINITE", "the samples are not numbers", "nothing to do"},
+    {"CRASHED", "the process that decoded the preview died, twice",
+     "nothing to do if they are few; the sentence in spool/bad says of what"},
     {"TOO_SHORT", "the preview is shorter than clip.ms",
-     "nothing to do; a new data set may have shorter clips"},
+     "nothing to do; a new data set may have shorter clips, or clip.short = pad"},
     {"SILENT", "the clip is silence", "nothing to do"},
     {"UNREADABLE", "the preview's file could not be read", "check the disk"},
 };

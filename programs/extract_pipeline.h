@@ -9,11 +9,12 @@
  * loses none.
  *
  * Memory does not depend on what or how much is in the spool. At the most: for each worker a file
- * (fetch.max_bytes, 8 MiB), 16 MiB of decoded samples, a clip at the file's rate (7.3 MiB for 10 s
- * at 192 kHz) and some 3 MiB of scratch; 128 MiB for the one preview at a time that needs more
- * samples than that; 64 MiB of records on their way, 16 MiB in the store's open batch. That is
- * 490 MiB with the 8 workers a large machine starts by default; a spool of ordinary previews takes
- * about 12 MiB a worker.
+ * and the copy of it that its decoder process sees (fetch.max_bytes, 8 MiB each), 16 MiB of decoded
+ * samples shared with that process, some 10 MiB of the process's own, a clip at the file's rate
+ * (7.3 MiB for 10 s at 192 kHz) and some 3 MiB of scratch; 128 MiB for the one preview at a time
+ * that needs more samples than that; 64 MiB of records on their way, 16 MiB in the store's open
+ * batch. That is 650 MiB with the 8 workers a large machine starts by default; a spool of ordinary
+ * previews takes about 25 MiB a worker. A listener's copy of a preview comes on top.
  */
 #ifndef REFRAIN_EXTRACT_PIPELINE_H
 #define REFRAIN_EXTRACT_PIPELINE_H
@@ -32,7 +33,7 @@ struct extract_report {
     double seconds;
     double commit_seconds; /* of them, waiting for the disk */
     double cpu_seconds[EXTRACT_STEPS];
-    uint64_t rss_anon_peak_bytes; /* sampled four times a second */
+    uint64_t rss_anon_peak_bytes; /* of this process, sampled four times a second */
 };
 
 /* Works until the spool is empty, or with `watch` until program_request_stop. A stop finishes and

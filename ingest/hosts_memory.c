@@ -53,6 +53,8 @@ static void clamp(struct host_memory *m, int64_t wall_ms)
         m->paused_until_ms = latest_ms;
     if (m->ceiling_s > wall_ms / 1000)
         m->ceiling_s = wall_ms / 1000;
+    if (m->ceiling_s < 0 || m->paused_until_ms < 0) /* nobody wrote that */
+        *m = (struct host_memory){.name = ""};
 }
 
 void hosts_recall(struct hosts *h, struct span note, uint64_t now_ns, int64_t wall_ms)

@@ -189,7 +189,7 @@ static void set_artist(char out[TITLE_BYTES], const char *text)
     size_t n = append_words(out, 0, folded, strlen(folded));
     if (n == 0)
         memcpy(out, folded, TITLE_BYTES);
-    else if (strncmp(out, "the ", 4) == 0 && n > 4)
+    else if (strncmp(out, "the ", 4) == 0 && strcmp(out, "the the") != 0)
         memmove(out, out + 4, n - 3);
 }
 

@@ -41,7 +41,8 @@ static struct ratelimit read_lines(const char *lines)
     struct ratelimit out;
     ratelimit_reset(&fields);
     while (*lines != '\0') {
-        size_t n = strcspn(lines, "\n") + 1;
+        size_t n = strcspn(lines, "\n");
+        n += lines[n] == '\n';
         ratelimit_take_line(&fields, lines, n);
         lines += n;
     }

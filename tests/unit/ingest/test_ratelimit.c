@@ -128,7 +128,7 @@ static void test_nonsense_is_ignored(void)
     static const char *const lines[] = {
         "RateLimit: \"unended;r=1;t=2\n",
         "RateLimit: a;r=1,\n",
-        "RateLimit: a;r=1;t\n,",
+        "RateLimit: a;r=1;t=\n",
         "RateLimit: r=1;t=2;;\n",
         "RateLimit: \xff\xfe\n",
         "RateLimit: a;r=-1;t=1\n",

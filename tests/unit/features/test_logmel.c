@@ -76,6 +76,34 @@ static void test_signal_q(void)
     mem_free(y);
 }
 
+/* The mel power that these decibels are made of. */
+static void test_power_of_signal_q(void)
+{
+    static const struct {
+        int mel, frame;
+        double power;
+    } want[] = {{1, 128, 134.58353},   {0, 0, 38.490166},     {0, 1, 11.896576},
+                {5, 3, 0.96496689},    {64, 200, 7.9164295},  {30, 215, 3.0233967},
+                {100, 429, 2.6738088}, {127, 430, 0.94245869}};
+    struct err e = {0};
+    struct logmel_plan *plan = NULL;
+    CHECK_OK(logmel_plan_new(&SPEC, &plan, &e), &e);
+    struct logmel *m = logmel_new(plan);
+    float *y = signal_new("q"), *power = mem_alloc(N_CELLS, sizeof *power);
+    double sum = 0;
+    logmel_power(m, y, SIGNAL_SAMPLES, power);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        CHECK_NEAR(power[want[i].frame * N_MELS + want[i].mel], want[i].power,
+                   1e-6 * want[i].power);
+    for (size_t i = 0; i < N_CELLS; i++)
+        sum += (double)power[i];
+    CHECK_NEAR(sum, 326424.863, 0.05);
+    mem_free(power);
+    mem_free(y);
+    logmel_free(m);
+    logmel_plan_free(plan);
+}
+
 /* A decaying tone: nearly all cells lie on the floor. */
 static void test_signal_d(void)
 {
@@ -158,6 +186,60 @@ static void test_threads_share_a_plan(void)
     for (int i = 0; i < THREADS; i++)
         mem_free(workers[i].db);
     mem_free(y);
+    logmel_plan_free(plan);
+}
+
+/* Pieces of a signal, each with the samples under its first and last windows. */
+enum { PIECE = 24, MARGIN = 2, N_PIECES = (N_FRAMES - 2 * MARGIN) / PIECE };
+
+struct piece_worker {
+    pthread_t thread;
+    const struct logmel_plan *plan;
+    const float *samples;
+    float *power;
+    size_t first, step; /* of the pieces that are this worker's */
+};
+
+static void *pieces_run(void *arg)
+{
+    const struct piece_worker *w = arg;
+    struct logmel *m = logmel_new(w->plan);
+    float *power = mem_alloc((PIECE + 2 * MARGIN + 1) * N_MELS, sizeof *power);
+    for (size_t i = w->first; i < N_PIECES; i += w->step) {
+        logmel_power(m, w->samples + i * PIECE * 512, (PIECE + 2 * MARGIN) * 512, power);
+        memcpy(w->power + (MARGIN + i * PIECE) * N_MELS, power + MARGIN * N_MELS,
+               PIECE * N_MELS * sizeof *power);
+    }
+    mem_free(power);
+    logmel_free(m);
+    return NULL;
+}
+
+static void test_pieces_in_threads_make_the_whole(void)
+{
+    enum { THREADS = 8, FROM = MARGIN * N_MELS, N = N_PIECES * PIECE * N_MELS };
+    struct err e = {0};
+    struct logmel_plan *plan = NULL;
+    CHECK_OK(logmel_plan_new(&SPEC, &plan, &e), &e);
+    struct logmel *m = logmel_new(plan);
+    float *y = signal_new("chirp");
+    float *whole = mem_alloc(N_CELLS, sizeof *whole), *pieces = mem_alloc(N_CELLS, sizeof *pieces);
+    logmel_power(m, y, SIGNAL_SAMPLES, whole);
+    for (size_t n_threads = 1; n_threads <= THREADS; n_threads++) {
+        struct piece_worker workers[THREADS];
+        memset(pieces, 0, N_CELLS * sizeof *pieces);
+        for (size_t i = 0; i < n_threads; i++) {
+            workers[i] = (struct piece_worker){0, plan, y, pieces, i, n_threads};
+            CHECK(pthread_create(&workers[i].thread, NULL, pieces_run, &workers[i]) == 0);
+        }
+        for (size_t i = 0; i < n_threads; i++)
+            CHECK(pthread_join(workers[i].thread, NULL) == 0);
+        CHECK(memcmp(whole + FROM, pieces + FROM, N * sizeof *whole) == 0);
+    }
+    mem_free(whole);
+    mem_free(pieces);
+    mem_free(y);
+    logmel_free(m);
     logmel_plan_free(plan);
 }
 
@@ -449,9 +531,11 @@ static void test_decibels_of_any_length(void)
 int main(void)
 {
     RUN(test_signal_q);
+    RUN(test_power_of_signal_q);
     RUN(test_signal_d);
     RUN(test_every_instruction_set);
     RUN(test_threads_share_a_plan);
+    RUN(test_pieces_in_threads_make_the_whole);
     RUN(test_shift_by_a_hop_shifts_columns);
     RUN(test_gain_changes_nothing);
     RUN(test_silence);

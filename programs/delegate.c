@@ -17,6 +17,7 @@ const struct delegate delegates[] = {
     {"store", "refrain-store", NULL, "look into the store: stat, ls, get, verify ..."},
     {"train", "refrain-train", "train", "train a model on the store"},
     {"eval", "refrain-train", "eval", "measure a model on held-out tracks"},
+    {"embed", "refrain-train", "embed", "vectors of clips by a trained model"},
     {"match", "refrain-match", NULL, "what two songs share, and where"},
     {"search", "refrain-match", "search", "one song against the data set"},
 };

@@ -1,11 +1,12 @@
 /*
- * refrain-train: trains an embedding network on a data set's store, and measures it.
+ * refrain-train: trains an embedding network on a data set's store, measures it, and uses it.
  */
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/program.h"
 #include "programs/dataset.h"
+#include "programs/train_embed.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
@@ -18,9 +19,9 @@
 #define CHECKPOINT_NS (300 * NS_PER_S)
 
 static struct {
-    const char *name, *groups, *weights, *unfreeze;
-    uint64_t epochs, batch, threads;
-    bool resume, replace, json;
+    const char *name, *groups, *weights, *unfreeze, *output;
+    uint64_t epochs, batch, threads, start_ms;
+    bool resume, replace, originals, audio, json;
 } options = {.name = "default"};
 
 /* ---------------------------------------------------------------- train */
@@ -284,6 +285,26 @@ static bool run_eval(const struct args *args, struct err *e)
     return true;
 }
 
+/* ---------------------------------------------------------------- embed */
+
+static bool run_embed(const struct args *args, struct err *e)
+{
+    static struct dataset dataset;
+    if (!dataset_open(args->items[0], &dataset, e))
+        return false;
+    struct embed_options o = {.name = options.name,
+                              .output = options.output,
+                              .threads = options.threads,
+                              .start_ms = options.start_ms,
+                              .originals = options.originals,
+                              .json = options.json};
+    if (options.audio)
+        return embed_files(&dataset, &o, args->items + 1, args->n - 1, e);
+    if (args->n > 1)
+        return err_set(e, ERR_USAGE, "files to compare are given with --audio");
+    return embed_dataset(&dataset, &o, e);
+}
+
 static const struct option train_options[] = {
     {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
@@ -304,6 +325,17 @@ static const struct option eval_options[] = {
     {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: figures about versions"},
+    {"threads", 't', OPTION_U64, &options.threads, "N", "as in training unless given"},
+    {"json", 'j', OPTION_FLAG, &options.json, NULL, "the result as one line of JSON"},
+};
+
+static const struct option embed_options[] = {
+    {"output", 'o', OPTION_STR, &options.output, "FILE",
+     "a .npy or .safetensors; ids go to a .csv"},
+    {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
+    {"originals", 0, OPTION_FLAG, &options.originals, NULL, "without augmented views"},
+    {"audio", 'a', OPTION_FLAG, &options.audio, NULL, "compare the audio files that follow DIR"},
+    {"start-ms", 0, OPTION_U64, &options.start_ms, "N", "where their clip begins (0)"},
     {"threads", 't', OPTION_U64, &options.threads, "N", "as in training unless given"},
     {"json", 'j', OPTION_FLAG, &options.json, NULL, "the result as one line of JSON"},
 };
@@ -342,6 +374,20 @@ static const struct command commands[] = {
      .min_args = 1,
      .max_args = 1,
      .run = run_eval},
+    {.name = "embed",
+     .synopsis = "DIR (-o FILE [--originals] | --audio A B ...) [--name NAME] [--json]",
+     .help = "Writes what a model makes of each clip: vectors of length 1.\n"
+             "Their inner product, the cosine, says how alike two clips sound to the model. With "
+             "--audio, files are compared instead: the cosine of each pair, and the share of the "
+             "data set's pairs of songs that are less alike, which gives it a meaning.",
+     .examples = "refrain embed data -o vectors.npy\n"
+                 "refrain embed data -o vectors.safetensors --originals\n"
+                 "refrain embed data --audio a.mp3 b.mp3\n",
+     .options = embed_options,
+     .n_options = ARRAY_LEN(embed_options),
+     .min_args = 1,
+     .max_args = 65,
+     .run = run_embed},
 };
 
 /* oneDNN's threads (libgomp's) spin while they wait for each other, which takes the cores from the

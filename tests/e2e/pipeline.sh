@@ -115,7 +115,24 @@ tap_ok "the curves are drawn" grep -q '<svg' "$model/curves.svg"
 for name in best last; do
     tap_ok "checkpoint $name.safetensors" [ -s "$model/$name.safetensors" ]
 done
+tap_ok "metrics.jsonl has a row an epoch and the untrained one" is "$(wc -l <"$model/metrics.jsonl")" 3
 tap_ok "eval" "$refrain" eval "$data" --groups "$corpus/truth.csv"
+
+embed_counts() {
+    is "$(json_get clips <"$work/embed.json")" "$("$refrain" store stat "$data" --json | json_get clips)" &&
+        is "$(($(wc -l <"$work/vectors.csv") - 1))" "$(json_get clips <"$work/embed.json")" &&
+        is "$(wc -c <"$work/vectors.npy")" "$((128 + 512 * $(json_get clips <"$work/embed.json")))"
+}
+same_file_is_nearest() {
+    song=$(find "$corpus/previews" -type f | sort | head -n 1)
+    "$refrain" embed "$data" --audio "$song" "$song" --json >"$work/pair.json" &&
+        python3 -c 'import json, sys
+pair = json.load(open(sys.argv[1]))["pairs"][0]
+assert pair["cosine"] > 0.9999 and pair["percentile"] == 100, pair' "$work/pair.json"
+}
+"$refrain" embed "$data" -o "$work/vectors.npy" --json >"$work/embed.json"
+tap_ok "embed writes a vector and an id for each clip" embed_counts
+tap_ok "embed --audio: a file against itself is nearer than any two songs" same_file_is_nearest
 
 tap_ok "report" "$refrain" report "$data" -o "$work/report.html"
 tap_ok "the report is one page that loads nothing" python3 - "$work/report.html" <<'PY'

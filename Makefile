@@ -44,13 +44,13 @@ ROOMS_refrain-scan    = programs ingest base
 LINK_refrain-scan     = $(LIBS_decode)
 ROOMS_refrain-fetch   = programs ingest conf base
 LINK_refrain-fetch    = $(LIBS_curl) $(LIBS_csv) $(LIBS_catalog)
-ROOMS_refrain-extract = programs ingest features store conf base
+ROOMS_refrain-extract = programs match ingest features store conf base
 LINK_refrain-extract  = $(LIBS_decode) $(LIBS_features) $(LIBS_store)
 ROOMS_refrain-store   = programs store conf base
 LINK_refrain-store    = $(LIBS_store)
 ROOMS_refrain-train   = programs train store conf base
 LINK_refrain-train    = $(LIBS_train) $(LIBS_store)
-ROOMS_refrain-match   = programs match ingest features store conf base
+ROOMS_refrain-match   = programs match train ingest features store conf base
 LINK_refrain-match    = $(LIBS_match) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
 
 # Tests of a room link that room and what it may enter.

@@ -144,11 +144,14 @@ static const struct conf_key keys[] = {
     {"store.commit_ms", CONF_U64, AT(store.commit_ms), "5000", 10, 600000, "ms",
      "a commit at the latest after this time", NULL},
 
+    {"match.sequences", CONF_BOOL, AT(match.sequences), "off", 0, 0, "",
+     "extract also writes what refrain search and refrain match --all need: 3 KB and 50 ms a song",
+     NULL},
+
     {"train.model", CONF_ENUM, AT(train.model), "cnn", 0, 0, "",
      "the network: cnn is small and quick, resnet18 is torchvision's", "cnn|resnet18"},
     {"train.precision", CONF_ENUM, AT(train.precision), "auto", 0, 0, "",
-     "of activations; auto: bf16 for resnet18 on processors with AMX, else f32",
-     "auto|f32|bf16"},
+     "of activations; auto: bf16 for resnet18 on processors with AMX, else f32", "auto|f32|bf16"},
     {"train.threads", CONF_U64, AT(train.threads), "0", 0, 256, "threads",
      "0: one a core; the same number gives the same bits", NULL},
     {"train.epochs", CONF_U64, AT(train.epochs), "10", 1, 10000, "",

@@ -99,6 +99,9 @@ struct settings {
         uint64_t zstd_level, map_gib, commit_clips, commit_ms;
     } store;
     struct {
+        bool sequences;
+    } match;
+    struct {
         uint64_t threads, epochs, batch, steps_per_epoch, patience;
         double learning_rate, weight_decay, margin, dropout, validation_share, versions;
         int model;     /* enum feature_preset_setting {

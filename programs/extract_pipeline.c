@@ -14,6 +14,7 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "base/queue.h"
+#include "programs/match_sequences.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,6 +50,7 @@ struct stage {
     struct sandbox *sandbox;
     struct spool *spool;
     struct store_writer *writer;
+    struct sequence_writer *sequences; /* NULL without match.sequences */
     int lock_fd;
     char audio_dir[PATH_BYTES]; /* keep_audio */
 
@@ -199,6 +201,11 @@ static bool stage_open(struct stage *s, struct err *e)
         return err_wrap(e, "another extract works on this data set");
     if (!spool_open(s->dataset->dir, &s->spool, e) || !open_store(s, e))
         return false;
+    if (s->dataset->settings.match.sequences) {
+        if (!sequence_writer_open(s->dataset, &s->sequences, e))
+            return false;
+        s->plan.listener = sequence_writer_listener(s->sequences);
+    }
     make_jobs(s);
     return start_workers(s, e);
 }
@@ -220,6 +227,7 @@ static void stage_close(struct stage *s)
     mem_free(s->uncommitted);
     mem_free(s->listed);
     store_writer_close(s->writer);
+    sequence_writer_close(s->sequences);
     spool_close(s->spool);
     extract_plan_release(&s->plan);
     pthread_mutex_destroy(&s->large_mu);

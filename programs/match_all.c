@@ -1,0 +1,342 @@
+#include "programs/match_catalogue.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "match/compare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * DIR/matches.log is the memory of a run: a head that names the library and the threshold, then for
+ * each song that was searched for its pairs and one entry that says it is done. Entries are
+ * appended and have checksums; a run goes on behind the last song that is done, so that a kill at
+ * any instant costs one song. A log of another library, threshold or program is begun anew.
+ */
+enum { PAIRS_A_SONG_MAX = 256, LOG_BYTES_MAX = 1 << 30, CSV_BYTES_MAX = 1 << 30 };
+
+/* A version shares at least this much of the shorter song; less is a borrowing. */
+static const double VERSION_SHARE = 0.5;
+
+struct log_head {
+    char magic[8];
+    uint64_t spec_hash, root, evalue_bits;
+};
+
+struct log_entry {
+    uint32_t song_i, other_i; /* other_i == song_i: all pairs of song_i stand before */
+    double evalue;
+    uint32_t from_ms, to_ms, other_from_ms, other_to_ms; /* the best passage */
+    int32_t shift_semitones;
+    float tempo_ratio, share; /* of the shorter song, by all passages */
+    uint32_t zero;
+    uint64_t checksum; /* of what stands before */
+};
+
+struct all {
+    struct match_catalogue *c;
+    const struct all_request *request;
+    int fd, lock_fd;
+    struct buf log;  /* entries of songs that are done */
+    size_t n_done;   /* songs */
+    uint32_t *group; /* (n_songs): a union-find forest */
+};
+
+static uint64_t entry_checksum(const struct log_entry *entry)
+{
+    return hash64(entry, offsetof(struct log_entry, checksum), 0);
+}
+
+/* ---------------------------------------------------------------- log */
+
+static struct log_head head_of(const struct all *a)
+{
+    struct log_head h = {
+        .magic = "RFRNALL1", .spec_hash = sequence_spec_hash(), .root = a->c->library.root};
+    memcpy(&h.evalue_bits, &a->request->evalue, sizeof h.evalue_bits);
+    return h;
+}
+
+/* Keeps entries up to the last song that is done; returns how many bytes of the file these are. */
+static size_t log_take(struct all *a, const struct buf *file, struct err *e)
+{
+    const struct log_head head = head_of(a);
+    size_t good = 0;
+    if (file->len < sizeof head || memcmp(file->data, &head, sizeof head) != 0)
+        return 0;
+    good = sizeof head;
+    for (size_t at = good; at + sizeof(struct log_entry) <= file->len;) {
+        struct log_entry entry;
+        memcpy(&entry, file->data + at, sizeof entry);
+        at += sizeof entry;
+        if (entry.checksum != entry_checksum(&entry) || entry.song_i != a->n_done ||
+            entry.song_i >= a->c->library.n_songs || entry.other_i >= a->c->library.n_songs)
+            break;
+        if (entry.other_i != entry.song_i)
+            continue;
+        if (!buf_append(&a->log, file->data + good, at - good, e))
+            return 0;
+        good = at;
+        a->n_done++;
+    }
+    return good;
+}
+
+static bool log_open(struct all *a, struct err *e)
+{
+    char path[PATH_BYTES], lock_path[PATH_BYTES];
+    struct buf file;
+    bool ok = path_join(path, a->c->dataset.dir, "matches.log", e);
+    buf_init(&file, LOG_BYTES_MAX);
+    ok = ok && path_join(lock_path, a->c->dataset.dir, "matches.lock", e) &&
+         file_lock(lock_path, &a->lock_fd, e);
+    if (!ok)
+        return false;
+    a->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (a->fd < 0)
+        return err_set_errno(e, ERR_FATAL, errno, "cannot open %s", path);
+    off_t len = lseek(a->fd, 0, SEEK_END);
+    ok = len >= 0 && buf_reserve(&file, (size_t)len, e);
+    if (ok && pread(a->fd, file.data, (size_t)len, 0) == len)
+        file.len = (size_t)len;
+    size_t good = ok ? log_take(a, &file, e) : 0;
+    if (ok && good == 0) {
+        const struct log_head head = head_of(a);
+        buf_reset(&a->log);
+        a->n_done = 0;
+        ok = (ftruncate(a->fd, 0) == 0 && lseek(a->fd, 0, SEEK_SET) == 0) ||
+             err_set_errno(e, ERR_FATAL, errno, "cannot begin %s", path);
+        ok = ok && file_write_fd(a->fd, (struct span){&head, sizeof head}, e);
+    } else if (ok) {
+        ok = (ftruncate(a->fd, (off_t)good) == 0 && lseek(a->fd, 0, SEEK_END) >= 0) ||
+             err_set_errno(e, ERR_FATAL, errno, "cannot go on with %s", path);
+    }
+    buf_release(&file);
+    return ok;
+}
+
+/* ---------------------------------------------------------------- one song */
+
+/* Milliseconds of x covered by the segments with an E-value up to the threshold, over its length;
+ * passages that lie over each other count once. */
+static double share_of(const struct match *m, const struct sequence *a, const struct sequence *b,
+                       double evalue)
+{
+    const bool by_a = a->n_frames <= b->n_frames;
+    const uint64_t len = sequence_ms(by_a ? a->n_frames : b->n_frames);
+    uint64_t covered = 0, at = 0;
+    for (size_t turn = 0; turn < m->n_segments; turn++) {
+        uint64_t from = UINT64_MAX, to = 0; /* the next passage behind `at` */
+        for (size_t i = 0; i < m->n_segments; i++) {
+            const struct segment *s = &m->segments[i];
+            uint64_t s_from = u64_max(at, by_a ? s->a_from_ms : s->b_from_ms);
+            uint64_t s_to = by_a ? s->a_to_ms : s->b_to_ms;
+            if (s->evalue <= evalue && s_to > s_from && s_from < from) {
+                from = s_from;
+                to = s_to;
+            }
+        }
+        if (to == 0)
+            break;
+        covered += to - from;
+        at = to;
+    }
+    return len > 0 ? (double)covered / (double)len : 0;
+}
+
+static bool add_pair(struct all *a, size_t song_i, const struct search_hit *hit, struct buf *out,
+                     struct err *e)
+{
+    const struct library *l = &a->c->library;
+    const struct sequence *x = &l->songs[song_i].sequence, *y = &l->songs[hit->song_i].sequence;
+    struct match m = {0};
+    struct log_entry entry = {
+        .song_i = (uint32_t)song_i, .other_i = (uint32_t)hit->song_i, .evalue = hit->evalue};
+    if (!match_compare(x, y, &a->c->cohort.null, (double)l->n_songs, &m, e))
+        return false;
+    if (m.n_segments > 0) {
+        const struct segment *s = &m.segments[0];
+        entry.from_ms = s->a_from_ms;
+        entry.to_ms = s->a_to_ms;
+        entry.other_from_ms = s->b_from_ms;
+        entry.other_to_ms = s->b_to_ms;
+        entry.shift_semitones = s->shift_semitones;
+        entry.tempo_ratio = s->tempo_ratio;
+        entry.share = (float)share_of(&m, x, y, a->request->evalue);
+    }
+    match_release(&m);
+    entry.checksum = entry_checksum(&entry);
+    return buf_append(out, &entry, sizeof entry, e);
+}
+
+/* Pairs are found from the song with the lower number; what the first pass loses from one side it
+ * may keep from the other, so all hits count and doubles go when they are written. */
+static bool search_song(struct all *a, size_t song_i, struct err *e)
+{
+    static _Thread_local struct search_hit hits[PAIRS_A_SONG_MAX];
+    const struct search_query q = {&a->c->library.songs[song_i].sequence, song_i, a->c->threads,
+                                   a->request->exhaustive};
+    struct log_entry end = {.song_i = (uint32_t)song_i, .other_i = (uint32_t)song_i};
+    size_t n = 0;
+    struct buf entries;
+    buf_init(&entries, (PAIRS_A_SONG_MAX + 1) * sizeof end);
+    bool ok = search_run(&a->c->search, &q, PAIRS_A_SONG_MAX, hits, &n, e);
+    for (size_t i = 0; ok && i < n && hits[i].evalue <= a->request->evalue; i++)
+        ok = add_pair(a, song_i, &hits[i], &entries, e);
+    end.checksum = entry_checksum(&end);
+    ok = ok && buf_append(&entries, &end, sizeof end, e) &&
+         file_write_fd(a->fd, buf_span(&entries), e) &&
+         buf_append(&a->log, entries.data, entries.len, e);
+    buf_release(&entries);
+    return ok;
+}
+
+/* ---------------------------------------------------------------- groups */
+
+static uint32_t group_root(struct all *a, uint32_t i)
+{
+    while (a->group[i] != i)
+        i = a->group[i] = a->group[a->group[i]];
+    return i;
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+    const struct log_entry *x = a, *y = b;
+    uint32_t x_low = x->song_i < x->other_i ? x->song_i : x->other_i;
+    uint32_t y_low = y->song_i < y->other_i ? y->song_i : y->other_i;
+    uint32_t x_high = x->song_i ^ x->other_i ^ x_low, y_high = y->song_i ^ y->other_i ^ y_low;
+    if (x_low != y_low)
+        return x_low < y_low ? -1 : 1;
+    if (x_high != y_high)
+        return x_high < y_high ? -1 : 1;
+    if (x->evalue != y->evalue)
+        return x->evalue < y->evalue ? -1 : 1;
+    return (x->song_i > y->song_i) - (x->song_i < y->song_i);
+}
+
+static bool is_same_pair(const struct log_entry *x, const struct log_entry *y)
+{
+    return (x->song_i == y->song_i && x->other_i == y->other_i) ||
+           (x->song_i == y->other_i && x->other_i == y->song_i);
+}
+
+static bool write_pairs(struct all *a, struct log_entry *entries, size_t n, struct all_report *r,
+                        struct err *e)
+{
+    char path[PATH_BYTES];
+    struct buf csv;
+    const struct library_song *songs = a->c->library.songs;
+    buf_init(&csv, CSV_BYTES_MAX);
+    bool ok = path_join(path, a->c->dataset.dir, "pairs.csv", e) &&
+              buf_printf(&csv, e,
+                         "kind,track_id,other_id,evalue,share,start_s,end_s,other_start_s,"
+                         "other_end_s,semitones,tempo_ratio\n");
+    for (size_t i = 0; ok && i < n; i++) {
+        const struct log_entry *x = &entries[i];
+        bool is_version = (double)x->share >= VERSION_SHARE;
+        if (x->song_i == x->other_i || (i > 0 && is_same_pair(x, &entries[i - 1])))
+            continue;
+        r->n_pairs++;
+        r->n_versions += is_version;
+        r->n_borrowings += !is_version;
+        if (is_version)
+            a->group[group_root(a, x->song_i)] = group_root(a, x->other_i);
+        ok = buf_printf(&csv, e, "%s,%s,%s,%.3g,%.2f,%.2f,%.2f,%.2f,%.2f,%d,%.4f\n",
+                        is_version ? "version" : "borrowing", songs[x->song_i].track_id,
+                        songs[x->other_i].track_id, x->evalue, (double)x->share,
+                        x->from_ms / 1000.0, x->to_ms / 1000.0, x->other_from_ms / 1000.0,
+                        x->other_to_ms / 1000.0, x->shift_semitones, (double)x->tempo_ratio);
+    }
+    ok = ok && file_write_atomic(path, buf_span(&csv), e);
+    buf_release(&csv);
+    return ok;
+}
+
+/* Songs without a version are in no group and not in the file. A group is named by its first row.
+ */
+static bool write_groups(struct all *a, struct all_report *r, struct err *e)
+{
+    char path[PATH_BYTES];
+    struct buf csv;
+    const size_t n = a->c->library.n_songs;
+    uint32_t *first = mem_alloc(size_max(1, n), sizeof *first),
+             *size = mem_zalloc(size_max(1, n), sizeof *size);
+    buf_init(&csv, CSV_BYTES_MAX);
+    for (size_t i = n; i-- > 0;) {
+        uint32_t root = group_root(a, (uint32_t)i);
+        first[root] = (uint32_t)i;
+        size[root]++;
+    }
+    bool ok = path_join(path, a->c->dataset.dir, "groups.csv", e) &&
+              buf_printf(&csv, e, "track_id,work_id\n");
+    for (size_t i = 0; ok && i < n; i++) {
+        uint32_t root = group_root(a, (uint32_t)i);
+        if (size[root] < 2)
+            continue;
+        r->n_grouped++;
+        r->n_groups += first[root] == i;
+        ok = buf_printf(&csv, e, "%s,G%010" PRIu64 "\n", a->c->library.songs[i].track_id,
+                        a->c->library.songs[first[root]].row);
+    }
+    ok = ok && file_write_atomic(path, buf_span(&csv), e);
+    buf_release(&csv);
+    mem_free(first);
+    mem_free(size);
+    return ok;
+}
+
+static bool write_results(struct all *a, struct all_report *r, struct err *e)
+{
+    const size_t n = a->log.len / sizeof(struct log_entry), n_songs = a->c->library.n_songs;
+    struct log_entry *entries = mem_alloc(size_max(1, n), sizeof *entries);
+    if (n > 0)
+        memcpy(entries, a->log.data, n * sizeof *entries);
+    qsort(entries, n, sizeof *entries, entry_compare);
+    a->group = mem_alloc(size_max(1, n_songs), sizeof *a->group);
+    for (size_t i = 0; i < n_songs; i++)
+        a->group[i] = (uint32_t)i;
+    bool ok = write_pairs(a, entries, n, r, e) && write_groups(a, r, e);
+    mem_free(a->group);
+    mem_free(entries);
+    return ok;
+}
+
+bool match_catalogue_all(struct match_catalogue *c, const struct all_request *r,
+                         struct all_report *out, struct err *e)
+{
+    struct all a = {.c = c, .request = r, .fd = -1, .lock_fd = -1};
+    struct progress progress;
+    *out = (struct all_report){.n_songs = c->library.n_songs};
+    buf_init(&a.log, LOG_BYTES_MAX);
+    bool ok = log_open(&a, e);
+    progress_init(&progress, "match", "songs", c->library.n_songs);
+    progress_update(&progress, clock_now_ns(), a.n_done, "%s", "");
+    for (; ok && a.n_done < c->library.n_songs; a.n_done++) {
+        if (program_stop_requested())
+            ok = err_set(e, ERR_STOP, "asked to stop after %zu of %zu songs", a.n_done,
+                         c->library.n_songs);
+        else
+            ok = search_song(&a, a.n_done, e);
+        out->n_searched += ok;
+        progress_update(&progress, clock_now_ns(), a.n_done + ok, "%s", "");
+        if (!ok)
+            break;
+    }
+    progress_finish(&progress, clock_now_ns());
+    ok = ok && write_results(&a, out, e);
+    if (a.fd >= 0)
+        close(a.fd);
+    if (a.lock_fd >= 0)
+        close(a.lock_fd);
+    buf_release(&a.log);
+    return ok;
+}

@@ -1,0 +1,35 @@
+/*
+ * `refrain eval DIR --groups truth.csv --by align`: what the alignment is worth on songs whose
+ * versions are known, and where it finds passages whose places are known.
+ */
+#ifndef REFRAIN_MATCH_EVAL_H
+#define REFRAIN_MATCH_EVAL_H
+
+#include "programs/match_catalogue.h"
+#include "train/ranking.h"
+
+enum { EVAL_EVALUES = 7 };
+extern const double eval_evalues[EVAL_EVALUES]; /* 0.001 to 1000 */
+
+struct eval_result {
+    size_t n_songs, n_queries, n_works; /* queries: songs with a version in the library */
+    struct figure two_choice, auc, map, mr1, p1, p10;
+    /* By E-value: share of queries with a version up to it, and unrelated songs up to it per query
+     * beside what is expected of that many. */
+    struct figure found[EVAL_EVALUES], chance[EVAL_EVALUES];
+    double expected[EVAL_EVALUES];
+    /* Of the passages given: */
+    size_t n_passages;            /* borrowings */
+    struct figure first, first_5; /* share whose source is first, among the first five */
+    struct figure located;        /* of those first: overlap of 60 % and more in both songs */
+    struct figure overlap;        /* of those first: mean of the lesser overlap of both songs */
+};
+
+/* segments_path: rows of kind "borrowing" as tests/corpus writes them; NULL: none. */
+MUST_CHECK bool match_eval(struct match_catalogue *c, const char *groups_path,
+                           const char *segments_path, struct eval_result *out, struct err *e);
+
+void match_eval_print(const struct eval_result *r, FILE *out);
+void match_eval_json(const struct eval_result *r, FILE *out);
+
+#endif

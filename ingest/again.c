@@ -87,7 +87,8 @@ static bool need_row(void *arg, const struct catalog_row *row)
         row_set_text(fresh.cause, sizeof fresh.cause, row->url[0] != '\0' ? "" : "no_link");
         return put(a, &fresh);
     }
-    bool is_lost = row->state == ROW_NO_MATCH || row->state == ROW_GONE;
+    bool is_refused = row->state == ROW_DEAD && strcmp(row->cause, "http_403") == 0;
+    bool is_lost = row->state == ROW_NO_MATCH || row->state == ROW_GONE || is_refused;
     if (!is_lost || row->name[0] == '\0' || row->artist[0] == '\0' ||
         (row->sources_tried & a->sources) == a->sources)
         return true;

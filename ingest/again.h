@@ -14,7 +14,7 @@
 MUST_CHECK bool again_by_cause(struct catalog *c, const char *causes, uint64_t *out_n,
                                struct err *e);
 
-/* Rows without a link, or with a dead one, that one of these sources (bits as in
+/* Rows without a link, or with one that is dead or refused, that one of these sources (bits as in
  * catalog_row.sources_tried) was not asked for become NEED. Without sources, NEED rows are what
  * they were before. */
 MUST_CHECK bool again_by_source(struct catalog *c, uint8_t sources, uint64_t *out_n, struct err *e);

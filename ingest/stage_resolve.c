@@ -117,7 +117,7 @@ uint64_t stage_next_query_ns(struct stage *s)
 static void fail_query(struct stage *s, struct resolve_job *job, const char *what)
 {
     char cause[CATALOG_CAUSE_BYTES];
-    snprintf(cause, sizeof cause, "source_%.20s", what);
+    snprintf(cause, sizeof cause, "source_%.24s", what);
     resolver_failed(s->resolver, job, cause, s->now_ns);
 }
 
@@ -158,7 +158,9 @@ void stage_apply_page(struct stage *s, struct resolve_job *job, const struct fet
         (void)stage_tell_host(s, group_i, a, RETRY_AGAIN, 0);
         if (a->status < 500)
             stage_tell_odd_body(s, group_i);
-        fail_query(s, job, a->status == 200 ? "broken" : page.why + (page.why[0] == 's' ? 7 : 0));
+        char status[16];
+        snprintf(status, sizeof status, "http_%u", a->status);
+        fail_query(s, job, a->status == 200 ? "broken" : status);
     } else {
         (void)stage_tell_host(s, group_i, a, RETRY_DONE, 0);
         resolver_take_page(s->resolver, job, &page);

@@ -7,6 +7,7 @@
 const struct advice advice_table[] = {
     /* the CSV */
     {"no_link", "the row has no usable preview link", "give it one in the CSV, or leave it"},
+    {"not_found", "no source has this song", "nothing to do; another source may have it"},
     {"same_track_id", "the track id stands in the CSV twice", "nothing to do: the first counts"},
     {"same_link", "another track id has the same link", "nothing to do: the first counts"},
     {"few_fields", "the row has fewer fields than the header", "mend the row in the CSV"},
@@ -32,6 +33,12 @@ const struct advice advice_table[] = {
      "if the server is yours set fetch.allow_private = on"},
     {"too_large", "the body is larger than fetch.max_bytes",
      "raise fetch.max_bytes if such previews are meant"},
+    {"expired", "the link says that it has expired", "refresh the link in the CSV"},
+    {"source_refused", "a source will not serve us",
+     "the log says why; then fetch --retry cause=source_refused"},
+    {"source_broken", "what a source answered was no answer",
+     "try again later: fetch --retry cause=source_broken"},
+    {"source_", "a source could not be asked", "try again later: fetch --retry cause=..."},
     /* what came */
     {"empty", "the host sent nothing", "open one of the links and see"},
     {"short", "the host sent a few bytes only", "open one of the links and see"},
@@ -84,7 +91,10 @@ static const struct advice *find(const char *cause)
 const struct advice *advice_find(const char *cause)
 {
     static const char *const classes[] = {"http_3xx", "http_4xx", "http_5xx"};
+    static const char source[] = "source_";
     const struct advice *found = find(cause);
+    if (found == NULL && strncmp(cause, source, strlen(source)) == 0)
+        return find(source);
     for (size_t i = 0; found == NULL && i < ARRAY_LEN(classes); i++)
         if (strncmp(cause, classes[i], strlen("http_4")) == 0)
             found = find(classes[i]);

@@ -144,7 +144,7 @@ end_pair
 # ---------------------------------------------------------------- refusals and moods
 start_pair
 refused_then_answered() {
-    some 132 30 | sourced "$work/quota" /quota-3 &&
+    some 132 30 | sourced "$work/quota" /quota-1 &&
         run_json "$work/quota" && is "$(states)" '{"DONE": 30}' &&
         [ "$(json_get throttled <"$work/run.json")" -ge 1 ]
 }
@@ -165,7 +165,7 @@ tap_ok "bytes that are no UTF-8" mood badutf8 '{"DEAD": 8}' source_broken
 tap_ok "half a surrogate pair" mood surrogate '{"DEAD": 8}' source_broken
 tap_ok "brackets a hundred thousand deep" mood deep '{"DEAD": 8}' source_broken
 tap_ok "a page in place of an answer" mood page '{"DEAD": 8}' source_broken
-tap_ok "status 500" mood error500 '{"DEAD": 8}' source_500
+tap_ok "status 500" mood error500 '{"DEAD": 8}' source_http_500
 tap_ok "a connection that breaks" mood cutoff '{"DEAD": 8}' source_truncated
 tap_ok "a source that will not serve us" mood permission '{"DEAD": 8}' source_refused
 retried_by_cause() {

@@ -260,7 +260,7 @@ int main(void)
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel) != 0)
         return 1;
-    other_fd = socket(AF_INET, SOCK_DGRAM, 0);
+    other_fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     RUN(test_forbidden);
     RUN(test_allowed);
     RUN(test_limits);

@@ -313,25 +313,29 @@ KERNEL void restore_f32(const uint8_t *planes, size_t n_frames, size_t n_mels, f
 }
 
 #if HAVE_AVX2_CLONE
-/* Eight levels to floats past the cache. */
-AVX2 KERNEL void stream_eight(__m128i level, __m256 scale, __m256 offset, float *out)
+/* Eight levels to floats; `stream`, a constant where this is inlined: past the cache. */
+AVX2 KERNEL void put_eight(__m128i level, __m256 scale, __m256 offset, bool stream, float *out)
 {
     __m256 value = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(level));
-    _mm256_stream_ps(out, _mm256_add_ps(_mm256_mul_ps(value, scale), offset));
+    __m256 db = _mm256_add_ps(_mm256_mul_ps(value, scale), offset);
+    if (stream)
+        _mm256_stream_ps(out, db);
+    else
+        _mm256_storeu_ps(out, db);
 }
 
-AVX2 KERNEL void stream_levels(__m256i level, __m256 scale, __m256 offset, float *out)
+AVX2 KERNEL void put_levels(__m256i level, __m256 scale, __m256 offset, bool stream, float *out)
 {
     __m128i low = _mm256_castsi256_si128(level), high = _mm256_extracti128_si256(level, 1);
-    stream_eight(low, scale, offset, out);
-    stream_eight(_mm_srli_si128(low, 8), scale, offset, out + 8);
-    stream_eight(high, scale, offset, out + 16);
-    stream_eight(_mm_srli_si128(high, 8), scale, offset, out + 24);
+    put_eight(low, scale, offset, stream, out);
+    put_eight(_mm_srli_si128(low, 8), scale, offset, stream, out + 8);
+    put_eight(high, scale, offset, stream, out + 16);
+    put_eight(_mm_srli_si128(high, 8), scale, offset, stream, out + 24);
 }
 
-/* A strip of 128 columns; out on 32 bytes, and so every row of it. */
-AVX2 static void stream_strip_u8(const uint8_t *in, size_t n_frames, size_t n_mels,
-                                 struct filter_grid grid, float *out)
+/* A strip of 128 columns with its levels in four registers: gcc keeps them in memory. */
+AVX2 KERNEL void strip_u8_avx2(const uint8_t *in, size_t n_frames, size_t n_mels,
+                               struct filter_grid grid, bool stream, float *out)
 {
     enum { REGISTERS = STRIP / 32 };
     __m256 scale = _mm256_set1_ps(grid.scale), offset = _mm256_set1_ps(grid.offset);
@@ -340,9 +344,16 @@ AVX2 static void stream_strip_u8(const uint8_t *in, size_t n_frames, size_t n_me
         for (size_t j = 0; j < REGISTERS; j++) {
             __m256i delta = _mm256_loadu_si256((const __m256i *)(const void *)(in + 32 * j));
             level[j] = _mm256_add_epi8(level[j], delta);
-            stream_levels(level[j], scale, offset, out + 32 * j);
+            put_levels(level[j], scale, offset, stream, out + 32 * j);
         }
     }
+}
+
+/* Rows of `out` on 32 bytes. */
+AVX2 static void stream_strip_u8(const uint8_t *in, size_t n_frames, size_t n_mels,
+                                 struct filter_grid grid, float *out)
+{
+    strip_u8_avx2(in, n_frames, n_mels, grid, true, out);
     _mm_sfence(); /* streamed stores are seen by other threads when a lock is */
 }
 
@@ -350,8 +361,8 @@ AVX2 static void stream_flat_u8(const uint8_t *in, size_t n, struct filter_grid 
 {
     __m256 scale = _mm256_set1_ps(grid.scale), offset = _mm256_set1_ps(grid.offset);
     for (size_t i = 0; i < n; i += 32)
-        stream_levels(_mm256_loadu_si256((const __m256i *)(const void *)(in + i)), scale, offset,
-                      out + i);
+        put_levels(_mm256_loadu_si256((const __m256i *)(const void *)(in + i)), scale, offset, true,
+                   out + i);
     _mm_sfence();
 }
 
@@ -363,7 +374,11 @@ static bool can_stream(const float *out)
 AVX2 static void restore_u8_avx2(const uint8_t *planes, size_t n_frames, size_t n_mels,
                                  struct filter_grid grid, float *out)
 {
-    restore_u8(planes, n_frames, n_mels, grid, out);
+    size_t m = 0;
+    for (; m + STRIP <= n_mels; m += STRIP)
+        strip_u8_avx2(planes + m, n_frames, n_mels, grid, false, out + m);
+    if (m < n_mels)
+        strip_u8(planes + m, n_frames, n_mels, n_mels - m, grid, out + m);
 }
 
 AVX2 static void levels_to_db_avx2(const uint8_t *level, size_t n, struct filter_grid grid,

@@ -497,6 +497,75 @@ static void test_equal_records_are_stored_once(void)
     buf_release(&files[1]);
 }
 
+/* Puts value under key in table `content` or, as it is, in table `clip`. */
+static void plant(const char *dir, bool in_clip, uint64_t key, struct span value)
+{
+    struct err e = {0};
+    struct env env;
+    MDB_txn *txn = NULL;
+    MDB_val k = {sizeof key, &key}, v = {value.len, (void *)(uintptr_t)value.ptr};
+    CHECK_OK(env_open(&env, dir, ENV_WRITE, 1 << 20, &e), &e);
+    CHECK(mdb_txn_begin(env.mdb, NULL, 0, &txn) == 0);
+    CHECK(mdb_put(txn, in_clip ? env.clip : env.content, &k, &v, 0) == 0);
+    CHECK(mdb_txn_commit(txn) == 0);
+    env_close(&env);
+}
+
+/* Another record's hash, as a collision would have it: bytes decide. */
+static void test_equal_hashes_of_other_bytes(void)
+{
+    static const uint64_t first[] = {1}, second[] = {2};
+    struct err e = {0};
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct verify_report report;
+    struct buf record;
+    uint64_t owner = store_key(1, 0, 0);
+    char dir[PATH_BYTES];
+    buf_init(&record, RECORD_MAX_BYTES);
+    fixture_dir(dir);
+    CHECK_OK(fixture_write(dir, first, 1, 1, &e), &e);
+    for (uint64_t view = 0; view < FIXTURE_VIEWS; view++) {
+        CHECK_OK(fixture_record(enc, 2 * FIXTURE_VIEWS + view, &record, &e), &e);
+        plant(dir, false, hash64(record.data, record.len, 0), (struct span){&owner, sizeof owner});
+    }
+    CHECK_OK(fixture_write(dir, second, 1, 1, &e), &e);
+    CHECK_U64(count_owned(dir), 2 * FIXTURE_VIEWS);
+    CHECK_OK(store_verify(dir, true, NULL, &report, &e), &e);
+    CHECK_U64(report.n_damaged, 0);
+    buf_release(&record);
+    record_encoder_free(enc);
+    fixture_remove(dir);
+}
+
+/* An alias of nothing, of an alias, and one that is none: an error for who reads, a finding. */
+static void test_damaged_aliases(void)
+{
+    static const uint64_t rows[] = {1, 2, 3};
+    const uint64_t owners[] = {store_key(77, 0, 0), store_key(1, 0, 0), store_key(2, 0, 0)};
+    static const char *const magics[] = {"RFRA", "RFRA", "RFRB"};
+    for (size_t i = 0; i < ARRAY_LEN(owners); i++) {
+        struct err e = {0};
+        struct store *s = NULL;
+        struct verify_report report;
+        uint8_t alias[16] = {0};
+        float out[N_VALUES];
+        char dir[PATH_BYTES];
+        uint64_t key = store_key(1, 0, 0);
+        fixture_dir(dir);
+        CHECK_OK(fixture_write(dir, rows, ARRAY_LEN(rows), 1, &e), &e);
+        memcpy(alias, magics[i], 4);
+        alias[4] = 1;
+        memcpy(alias + 8, &owners[i], 8);
+        plant(dir, true, key, (struct span){alias, sizeof alias});
+        CHECK_OK(store_open(dir, &s, &e), &e);
+        CHECK(!store_read_batch(s, &key, 1, FIXTURE_FRAMES, FIXTURE_MELS, out, &e));
+        store_close(s);
+        CHECK_OK(store_verify(dir, false, NULL, &report, &e), &e);
+        CHECK(report.n_damaged > 0);
+        fixture_remove(dir);
+    }
+}
+
 /* ---------------------------------------------------------------- a second store */
 
 enum { SEQUENCE_BANDS = 12, SEQUENCES = 9 };
@@ -621,6 +690,8 @@ int main(void)
     RUN(test_map_grows);
     RUN(test_a_second_generation);
     RUN(test_equal_records_are_stored_once);
+    RUN(test_equal_hashes_of_other_bytes);
+    RUN(test_damaged_aliases);
     RUN(test_store_of_sequences);
     RUN(test_what_a_path_means);
     return test_done();

@@ -16,21 +16,27 @@
 
 enum { RECOVER_GROUP_ROWS = 1024 };
 #define MEASURE_NS NS_PER_S
-#define COMMIT_QUIET_NS                                                                            \
-    (5 * NS_PER_S) /* counts and standing are written without an outcome too                       \
-                    */
+/* Counts and standing are written without an outcome too. */
+#define COMMIT_QUIET_NS (5 * NS_PER_S)
+
+/* An outcome on its way through the two threads. */
+struct pending {
+    struct outcome outcome;
+    struct spool_item file; /* in spool/tmp, with has_file */
+    bool has_file;
+};
 
 struct committer {
     struct committer_params params;
-    struct queue *queue; /* of struct outcome, allocated */
-    pthread_t thread;
-    bool has_thread;
+    /* Of struct pending. The writer takes from the first and gives to the second. */
+    struct queue *pushed, *written;
+    pthread_t writer, thread;
+    bool has_writer, has_thread;
     int fd;
 
-    /* The thread's own. */
-    struct outcome *group[COMMIT_GROUP_MAX];
-    struct spool_item items[COMMIT_GROUP_MAX];
-    size_t n_group, n_items;
+    /* The committing thread's own. */
+    struct pending *group[COMMIT_GROUP_MAX];
+    size_t n_group;
     uint64_t measured_ns, committed_ns;
 
     pthread_mutex_t mu;
@@ -39,7 +45,8 @@ struct committer {
     size_t done_head, n_done;
     size_t n_pending;                      /* outcomes that are not durable */
     uint64_t waiting_bytes;                /* of bodies in memory */
-    uint64_t spool_bytes, disk_free_bytes; /* tmp of the present group counts as spool */
+    uint64_t tmp_bytes;                    /* of files in spool/tmp */
+    uint64_t spool_bytes, disk_free_bytes; /* spool/tmp included */
     uint64_t requests, throttled, bytes;
     bool has_news;
     struct standing standing;
@@ -53,7 +60,7 @@ static void wake(struct committer *c)
     (void)n; /* full: it is readable anyway */
 }
 
-/* ---------------------------------------------------------------- the thread */
+/* ---------------------------------------------------------------- committing */
 
 static bool measure(struct committer *c, uint64_t now_ns, struct err *e)
 {
@@ -63,11 +70,8 @@ static bool measure(struct committer *c, uint64_t now_ns, struct err *e)
         !file_free_bytes(c->params.dataset_dir, &free_bytes, e))
         return false;
     c->measured_ns = now_ns;
-    uint64_t spool_bytes = usage.new_bytes;
-    for (size_t i = 0; i < c->n_items; i++)
-        spool_bytes += c->items[i].bytes;
     pthread_mutex_lock(&c->mu);
-    c->spool_bytes = spool_bytes;
+    c->spool_bytes = usage.new_bytes + c->tmp_bytes;
     c->disk_free_bytes = free_bytes;
     pthread_mutex_unlock(&c->mu);
     return true;
@@ -95,7 +99,7 @@ static bool write_states(struct committer *c, struct err *e)
     if (!catalog_begin(c->params.catalog, &w, e))
         return false;
     for (size_t i = 0; i < c->n_group; i++) {
-        const struct outcome *o = c->group[i];
+        const struct outcome *o = &c->group[i]->outcome;
         if (!catalog_read(w, o->item->due.row, &row, e))
             goto failed;
         row.state = o->state;
@@ -129,12 +133,12 @@ static void deliver_group(struct committer *c)
     pthread_mutex_lock(&c->mu);
     for (size_t i = 0; i < c->n_group; i++) {
         assert(c->n_done < c->params.max_outcomes);
-        c->done[(c->done_head + c->n_done++) % c->params.max_outcomes] = *c->group[i];
+        c->done[(c->done_head + c->n_done++) % c->params.max_outcomes] = c->group[i]->outcome;
         mem_free(c->group[i]);
     }
     c->n_pending -= c->n_group;
     pthread_mutex_unlock(&c->mu);
-    c->n_group = c->n_items = 0;
+    c->n_group = 0;
     wake(c);
 }
 
@@ -146,49 +150,32 @@ static bool has_counts(struct committer *c)
     return has;
 }
 
+static bool publish_group(struct committer *c, struct err *e)
+{
+    struct spool_item items[COMMIT_GROUP_MAX];
+    size_t n = 0;
+    uint64_t n_bytes = 0;
+    for (size_t i = 0; i < c->n_group; i++)
+        if (c->group[i]->has_file) {
+            n_bytes += c->group[i]->file.bytes;
+            items[n++] = c->group[i]->file;
+        }
+    if (!spool_publish(c->params.spool, items, n, e))
+        return false;
+    pthread_mutex_lock(&c->mu);
+    c->tmp_bytes -= n_bytes;
+    pthread_mutex_unlock(&c->mu);
+    return true;
+}
+
 static bool commit_group(struct committer *c, struct err *e)
 {
     if (c->n_group == 0 && !has_counts(c))
         return true;
-    if (!spool_publish(c->params.spool, c->items, c->n_items, e) || !write_states(c, e))
+    if (!publish_group(c, e) || !write_states(c, e))
         return false;
     deliver_group(c);
     return true;
-}
-
-static bool take_local(struct committer *c, struct outcome *o, struct err *e)
-{
-    struct local_end end;
-    if (!local_take(c->params.local, c->params.spool, o->item->due.row, o->item->track_id,
-                    o->item->url, &end, e))
-        return false;
-    o->state = end.state;
-    row_set_text(o->cause, sizeof o->cause, end.cause);
-    if (end.state == ROW_DONE) {
-        c->items[c->n_items++] = end.item;
-        o->body.len = (size_t)end.item.bytes;
-    }
-    return true;
-}
-
-/* The body goes to the disk at once, and its memory is free again; it is not durable yet. */
-static bool add_to_group(struct committer *c, struct outcome *o, struct err *e)
-{
-    bool ok = true;
-    c->group[c->n_group++] = o;
-    if (o->is_local)
-        ok = take_local(c, o, e);
-    else if (o->state == ROW_DONE)
-        ok = spool_write(c->params.spool, o->item->due.row, o->item->track_id, buf_span(&o->body),
-                         &c->items[c->n_items++], e);
-    size_t n_bytes = o->body.len;
-    buf_release(&o->body);
-    o->body.len = n_bytes; /* still tells the size */
-    pthread_mutex_lock(&c->mu);
-    c->waiting_bytes -= o->is_local ? 0 : n_bytes;
-    c->spool_bytes += n_bytes;
-    pthread_mutex_unlock(&c->mu);
-    return ok;
 }
 
 static bool thread_loop(struct committer *c, struct err *e)
@@ -198,16 +185,15 @@ static bool thread_loop(struct committer *c, struct err *e)
         void *item = NULL;
         uint64_t deadline_ns =
             c->n_group > 0 ? group_ns + c->params.group_ns : c->measured_ns + MEASURE_NS;
-        enum queue_result result = queue_pop_until(c->queue, deadline_ns, &item);
+        enum queue_result result = queue_pop_until(c->written, deadline_ns, &item);
         uint64_t now_ns = clock_now_ns();
         if (result == QUEUE_OK) {
             group_ns = c->n_group == 0 ? now_ns : group_ns;
-            if (!add_to_group(c, item, e))
-                return false;
+            c->group[c->n_group++] = item;
         }
         bool is_due = c->n_group == COMMIT_GROUP_MAX ||
                       (c->n_group > 0 && now_ns - group_ns >= c->params.group_ns &&
-                       (c->params.group_ns > 0 || queue_len(c->queue) == 0)) ||
+                       (c->params.group_ns > 0 || queue_len(c->written) == 0)) ||
                       now_ns - c->committed_ns >= COMMIT_QUIET_NS;
         if ((is_due || result == QUEUE_CLOSED) && !commit_group(c, e))
             return false;
@@ -221,15 +207,25 @@ static bool thread_loop(struct committer *c, struct err *e)
     }
 }
 
-/* After a failure what is pushed is taken and dropped: it was never promised. */
-static void drain(struct committer *c)
+/* After a failure what comes is taken and dropped: it was never promised. */
+static void drain(struct queue *queue)
 {
     void *item;
-    while (queue_pop(c->queue, &item) == QUEUE_OK) {
-        struct outcome *o = item;
-        buf_release(&o->body);
-        mem_free(o);
+    while (queue_pop(queue, &item) == QUEUE_OK) {
+        struct pending *p = item;
+        buf_release(&p->outcome.body);
+        mem_free(p);
     }
+}
+
+/* The first failure counts. */
+static void fail(struct committer *c, const struct err *e)
+{
+    pthread_mutex_lock(&c->mu);
+    if (c->error.kind == ERR_NONE)
+        c->error = *e;
+    pthread_mutex_unlock(&c->mu);
+    wake(c);
 }
 
 static void *thread_main(void *arg)
@@ -237,14 +233,69 @@ static void *thread_main(void *arg)
     struct committer *c = arg;
     struct err e = {0};
     if (!thread_loop(c, &e)) {
-        pthread_mutex_lock(&c->mu);
-        c->error = e;
-        pthread_mutex_unlock(&c->mu);
-        wake(c);
+        fail(c, &e);
         for (size_t i = 0; i < c->n_group; i++)
             mem_free(c->group[i]);
-        drain(c);
+        drain(c->written);
     }
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static bool take_local(struct committer *c, struct pending *p, struct err *e)
+{
+    struct local_end end;
+    struct outcome *o = &p->outcome;
+    if (!local_take(c->params.local, c->params.spool, o->item->due.row, o->item->track_id,
+                    o->item->url, &end, e))
+        return false;
+    o->state = end.state;
+    row_set_text(o->cause, sizeof o->cause, end.cause);
+    p->has_file = end.state == ROW_DONE;
+    p->file = end.item;
+    return true;
+}
+
+/* The body goes to the disk at once, and its memory is free again; it is not durable yet. */
+static bool write_body(struct committer *c, struct pending *p, struct err *e)
+{
+    struct outcome *o = &p->outcome;
+    size_t body_bytes = o->body.len;
+    if (o->is_local ? !take_local(c, p, e)
+                    : o->state == ROW_DONE &&
+                          !spool_write(c->params.spool, o->item->due.row, o->item->track_id,
+                                       buf_span(&o->body), &p->file, e))
+        return false;
+    p->has_file = o->state == ROW_DONE;
+    buf_release(&o->body);
+    o->body.len = p->has_file ? (size_t)p->file.bytes : 0; /* still tells the size */
+    pthread_mutex_lock(&c->mu);
+    c->waiting_bytes -= body_bytes;
+    c->tmp_bytes += o->body.len;
+    c->spool_bytes += o->body.len;
+    pthread_mutex_unlock(&c->mu);
+    return true;
+}
+
+static void *writer_main(void *arg)
+{
+    struct committer *c = arg;
+    struct err e = {0};
+    void *item;
+    while (queue_pop(c->pushed, &item) == QUEUE_OK) {
+        struct pending *p = item;
+        if (!write_body(c, p, &e)) {
+            fail(c, &e);
+            buf_release(&p->outcome.body);
+            mem_free(p);
+            drain(c->pushed);
+            break;
+        }
+        bool ok = queue_push(c->written, p);
+        assert(ok);
+    }
+    queue_close(c->written);
     return NULL;
 }
 
@@ -255,7 +306,8 @@ bool committer_open(const struct committer_params *p, struct committer **out, st
     struct committer *c = mem_zalloc(1, sizeof *c);
     c->params = *p;
     pthread_mutex_init(&c->mu, NULL);
-    c->queue = queue_new(p->max_outcomes);
+    c->pushed = queue_new(p->max_outcomes);
+    c->written = queue_new(p->max_outcomes);
     c->done = mem_alloc(p->max_outcomes, sizeof *c->done);
     c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     c->committed_ns = clock_now_ns();
@@ -266,11 +318,14 @@ bool committer_open(const struct committer_params *p, struct committer **out, st
     if (!measure(c, clock_now_ns(), e))
         goto failed;
     int rc = pthread_create(&c->thread, NULL, thread_main, c);
+    c->has_thread = rc == 0;
+    if (rc == 0)
+        rc = pthread_create(&c->writer, NULL, writer_main, c);
+    c->has_writer = rc == 0;
     if (rc != 0) {
         err_set_errno(e, ERR_FATAL, rc, "cannot start a thread");
         goto failed;
     }
-    c->has_thread = true;
     *out = c;
     return true;
 failed:
@@ -280,15 +335,15 @@ failed:
 
 void committer_push(struct committer *c, struct outcome *outcome)
 {
-    struct outcome *o = mem_alloc(1, sizeof *o);
-    *o = *outcome;
+    struct pending *p = mem_zalloc(1, sizeof *p);
+    p->outcome = *outcome;
     outcome->body = (struct buf){0};
     pthread_mutex_lock(&c->mu);
     c->n_pending++;
-    c->waiting_bytes += o->body.len;
+    c->waiting_bytes += p->outcome.body.len;
     pthread_mutex_unlock(&c->mu);
-    assert(queue_len(c->queue) < c->params.max_outcomes);
-    bool ok = queue_push(c->queue, o);
+    assert(queue_len(c->pushed) < c->params.max_outcomes);
+    bool ok = queue_push(c->pushed, p);
     assert(ok);
 }
 
@@ -367,10 +422,14 @@ bool committer_check(struct committer *c, struct err *e)
 
 bool committer_finish(struct committer *c, struct err *e)
 {
-    queue_close(c->queue);
+    queue_close(c->pushed);
+    if (c->has_writer)
+        pthread_join(c->writer, NULL);
+    else
+        queue_close(c->written);
     if (c->has_thread)
         pthread_join(c->thread, NULL);
-    c->has_thread = false;
+    c->has_writer = c->has_thread = false;
     return committer_check(c, e);
 }
 
@@ -380,7 +439,8 @@ void committer_close(struct committer *c)
     if (c == NULL)
         return;
     (void)!committer_finish(c, &ignored);
-    queue_free(c->queue);
+    queue_free(c->pushed);
+    queue_free(c->written);
     if (c->fd >= 0)
         close(c->fd);
     pthread_mutex_destroy(&c->mu);

@@ -1,9 +1,8 @@
 /*
- * The thread that makes outcomes durable, so that the loop that drives the network never waits for
- * the disk. Outcomes are committed in groups of COMMIT_GROUP_MAX or after COMMIT_GROUP_NS, and
- * while one group is on its way to the disk one more may gather: so a kill costs COMMIT_PENDING_MAX
- * previews that were there already, and those that were on the way.
- *
+ * The two threads that make outcomes durable, so that the loop that drives the network never waits
+ * for the disk. One writes bodies, the other commits them in groups of COMMIT_GROUP_MAX or after
+ * COMMIT_GROUP_NS; while one group is on its way to the disk one more may gather: so a kill costs
+ * COMMIT_PENDING_MAX previews that were there already, and those that were on the way.
  *
  *     bodies to spool/tmp, data synced, renamed into spool/new, directory synced,
  *     then one catalogue commit with the new states and the counters.

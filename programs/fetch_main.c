@@ -12,6 +12,7 @@
 #include "programs/tally.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -233,8 +234,18 @@ static const struct command commands[] = {
     },
 };
 
+/* Bodies come and go by hundreds of kilobytes: given back to the kernel each time, their pages
+ * would be faulted in anew. What may wait for the disk is bounded (ingest/stage.c). */
+static void keep_freed_memory(void)
+{
+    enum { KEEP_BYTES = 32 << 20 };
+    (void)mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+}
+
 int main(int argc, char **argv)
 {
+    keep_freed_memory();
     static const struct program program = {
         .name = "refrain-fetch",
         .summary = "fetch the previews of a data set within the limits of their hosts",

@@ -197,8 +197,9 @@ bool archive_join(const uint8_t *streams, const struct archive_head *head, size_
     const uint8_t *next[ARCHIVE_STREAMS], *end[ARCHIVE_STREAMS];
     bool ok = true;
     for (size_t k = 0; k < ARCHIVE_STREAMS; k++) {
-        next[k] = k == 0 ? streams : end[k - 1];
-        end[k] = next[k] + head->n[k];
+        next[k] = streams;
+        streams += head->n[k];
+        end[k] = streams;
     }
     model_init(&m, n_mels);
     for (size_t t = 0; t < n_frames && ok; t++, levels += n_mels) {

@@ -10,6 +10,7 @@
  *   clip   u64 key -> record (store/record.h)
  *   track  u64 row -> track id, counts, source id, what was drawn for each view
  *   meta   schema version, the recipe (all that decides the bytes, as text), root hash, counts
+ *   content  hash64 of a record -> the key that owns it: equal ones are stored once (content.h)
  *
  * key = row << 16 | clip << 8 | view. View 0 is the clip itself, 1.. are its augmented positives; a
  * track's clips and views are neighbours. The store is a function of catalogue and configuration,

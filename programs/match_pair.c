@@ -15,6 +15,8 @@
 static const double SURE = 1e-3, MAYBE = 0.1;
 /* A version shares this much of the shorter song, a borrowing less. */
 static const double VERSION_SHARE = 0.5;
+/* A song of which this share is there is there: fingerprints are blurred at both ends. */
+static const double MOST = 0.9;
 
 const char match_disclaimer[] =
     "This is evidence for a human ear, not a legal verdict: it says where two recordings sound "
@@ -35,14 +37,35 @@ static bool same_bytes(const char *path_a, const char *path_b, bool *out, struct
     return ok;
 }
 
+/* What A in B says of B in A. */
+static void swap_sides(struct copy_match *m, uint64_t b_len_ms)
+{
+    struct copy_match was = *m;
+    m->pitch_ratio = 1 / was.pitch_ratio;
+    m->tempo_ratio = 1 / was.tempo_ratio;
+    m->from_ms = was.query_from_ms;
+    m->to_ms = was.query_to_ms;
+    m->query_from_ms = was.from_ms;
+    m->query_to_ms = was.to_ms;
+    m->share = (double)(was.to_ms - was.from_ms) / (double)b_len_ms;
+}
+
+/* The shorter one is looked for in the longer one: what is shifted may be a small part of it. */
 static bool compare_recordings(struct match_pair *p, struct err *e)
 {
+    bool a_is_query = p->a.n_samples < p->b.n_samples;
+    const struct match_song *query_song = a_is_query ? &p->a : &p->b;
+    const struct match_song *known_song = a_is_query ? &p->b : &p->a;
     struct fingerprint known = {0};
     struct copy_query query = {0};
-    bool ok = fingerprint_compute(p->a.samples, p->a.n_samples, SEQUENCE_RATE_HZ, 1, &known, e) &&
-              copy_query_init(p->b.samples, p->b.n_samples, SEQUENCE_RATE_HZ, true, &query, e);
+    bool ok = fingerprint_compute(known_song->samples, known_song->n_samples, SEQUENCE_RATE_HZ, 1,
+                                  &known, e) &&
+              copy_query_init(query_song->samples, query_song->n_samples, SEQUENCE_RATE_HZ, true,
+                              &query, e);
     if (ok)
         copy_compare(&known, &query, 1, &p->copy);
+    if (ok && a_is_query)
+        swap_sides(&p->copy, p->b.len_ms);
     fingerprint_release(&known);
     copy_query_release(&query);
     return ok;
@@ -80,11 +103,9 @@ static bool is_unchanged(const struct copy_match *m)
 
 static enum match_verdict verdict_of(const struct match_pair *p)
 {
-    static const double whole = 0.95;
     const struct copy_match *c = &p->copy;
     double of_a = (double)(c->to_ms - c->from_ms) / (double)u64_max(1, p->a.len_ms);
-    if (p->same_bytes ||
-        (c->evalue <= SURE && is_unchanged(c) && c->share >= whole && of_a >= whole))
+    if (p->same_bytes || (c->evalue <= SURE && is_unchanged(c) && c->share >= MOST && of_a >= MOST))
         return MATCH_SAME;
     if (c->evalue <= SURE)
         return MATCH_COPY;
@@ -184,16 +205,21 @@ const char *match_change_text(const struct copy_match *m, char out[MATCH_TEXT_BY
     return out;
 }
 
+/* B as it is compared with A. */
 static void copy_sentence(const struct match_pair *p, FILE *out)
 {
     const struct copy_match *m = &p->copy;
-    char from[MATCH_TEXT_BYTES], to[MATCH_TEXT_BYTES], change[MATCH_TEXT_BYTES];
-    if (m->share >= 0.9)
-        fputs("B is a recording of A", out);
+    char t[4][MATCH_TEXT_BYTES], change[MATCH_TEXT_BYTES];
+    double of_a = (double)(m->to_ms - m->from_ms) / (double)u64_max(1, p->a.len_ms);
+    if (m->share >= MOST)
+        fputs(of_a >= MOST ? "B is the recording A" : "B is a part of the recording A", out);
+    else if (of_a >= MOST)
+        fputs("B holds the recording A", out);
     else
-        fprintf(out, "%.0f %% of B is a recording of A", 100 * m->share);
-    fprintf(out, ": %s to %s of A, %s.", match_time_text(m->from_ms, from),
-            match_time_text(m->to_ms, to), match_change_text(m, change));
+        fprintf(out, "%.0f %% of B is a recording that A holds as well", 100 * m->share);
+    fprintf(out, ": %s\u2013%s of A is %s\u2013%s of B, %s.", match_time_text(m->from_ms, t[0]),
+            match_time_text(m->to_ms, t[1]), match_time_text(m->query_from_ms, t[2]),
+            match_time_text(m->query_to_ms, t[3]), match_change_text(m, change));
 }
 
 static const char *rarity_text(double evalue, char out[MATCH_TEXT_BYTES])
@@ -215,7 +241,7 @@ static const char *rarity_text(double evalue, char out[MATCH_TEXT_BYTES])
 static void segment_sentence(const struct segment *s, FILE *out)
 {
     char t[4][MATCH_TEXT_BYTES], rarity[MATCH_TEXT_BYTES];
-    fprintf(out, "%s-%s in A is %s-%s in B (%s)", match_time_text(s->a_from_ms, t[0]),
+    fprintf(out, "%s\u2013%s in A is %s\u2013%s in B (%s)", match_time_text(s->a_from_ms, t[0]),
             match_time_text(s->a_to_ms, t[1]), match_time_text(s->b_from_ms, t[2]),
             match_time_text(s->b_to_ms, t[3]),
             s->aspect == MATCH_BOTH ? "melody and harmony" : match_aspect_name(s->aspect));
@@ -282,11 +308,10 @@ void match_pair_print(const struct match_pair *p, FILE *out)
                    p->has_cover ? "nothing stands out" : why);
     for (size_t i = 0; i < p->cover.n_segments; i++) {
         const struct segment *s = &p->cover.segments[i];
-        fprintf(out,
-                "%s  %s-%s in A  %s-%s in B  %+d semitones  tempo x%.2f  E = ", i == 0 ? "\n" : "",
-                match_time_text(s->a_from_ms, t[0]), match_time_text(s->a_to_ms, t[1]),
-                match_time_text(s->b_from_ms, t[2]), match_time_text(s->b_to_ms, t[3]),
-                s->shift_semitones, (double)s->tempo_ratio);
+        fprintf(out, "%s  %s\u2013%s in A  %s\u2013%s in B  %+d semitones  tempo \u00d7%.2f  E = ",
+                i == 0 ? "\n" : "", match_time_text(s->a_from_ms, t[0]),
+                match_time_text(s->a_to_ms, t[1]), match_time_text(s->b_from_ms, t[2]),
+                match_time_text(s->b_to_ms, t[3]), s->shift_semitones, (double)s->tempo_ratio);
         fprintf(out, "%s  %s\n", match_evalue_text(s->evalue, t[0]), match_aspect_name(s->aspect));
     }
     fprintf(out, "\n%s\n", match_disclaimer);

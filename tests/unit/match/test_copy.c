@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "match/copy_align.h"
+#include "match/copy_index.h"
 #include "tests/test.h"
 
 enum { RATE_HZ = 22050, SONG_S = 20, NOTES_PER_S = 3, VOICES = 3, HARMONICS = 5, WAVE = 4096 };
@@ -223,6 +224,51 @@ static void test_runs_do_not_depend_on_the_machine(void)
     fingerprint_release(&b);
 }
 
+/* Three songs among 400 of noise: a shifted and cut copy of the second is found there, and only it;
+ * a song that is not in the catalogue finds nothing. */
+static void test_index(void)
+{
+    enum { SONGS = 400, CODES = 300, AT = 123 };
+    struct fingerprint prints[SONGS] = {0};
+    const struct fingerprint *list[SONGS];
+    struct copy_index *index = NULL;
+    struct copy_hit hits[COPY_HITS_MAX];
+    struct copy_query query;
+    struct err e = {0};
+    struct rng r;
+    size_t n;
+    rng_init(&r, 9, 1, 0);
+    for (size_t i = 0; i < SONGS; i++) {
+        list[i] = &prints[i];
+        if (i >= AT && i < AT + 3) {
+            known_song(20 + i - AT, &prints[i]);
+            continue;
+        }
+        prints[i] = (struct fingerprint){i % 50 == 0 ? 0 : CODES, mem_alloc(CODES, 4)};
+        for (size_t k = 0; k < CODES; k++)
+            prints[i].codes[k] = (uint32_t)rng_below(&r, UINT32_MAX);
+    }
+    CHECK_OK(copy_index_new(list, SONGS, &index, &e), &e);
+    float *x = make_song(21, 0.95, 0.95, 6, 5, &n);
+    CHECK_OK(copy_query_init(x, n, RATE_HZ, true, &query, &e), &e);
+    CHECK_U64(copy_index_search(index, &query, 1e-3, hits), 1);
+    CHECK_U64(hits[0].song, AT + 1);
+    CHECK_NEAR(hits[0].match.from_ms, 6000, 450);
+    CHECK_NEAR(hits[0].match.pitch_ratio, 0.95, 0.0045);
+    copy_query_release(&query);
+    mem_free(x);
+    x = make_song(99, 1, 1, 0, 5, &n);
+    CHECK_OK(copy_query_init(x, n, RATE_HZ, true, &query, &e), &e);
+    CHECK_U64(copy_index_search(index, &query, 1e-3, hits), 0);
+    copy_query_release(&query);
+    mem_free(x);
+    copy_index_free(index);
+    for (size_t i = 0; i < SONGS; i++)
+        fingerprint_release(&prints[i]);
+    CHECK_OK(copy_index_new(list, 0, &index, &e), &e);
+    copy_index_free(index);
+}
+
 int main(void)
 {
     fill_wave();
@@ -233,5 +279,6 @@ int main(void)
     RUN(test_silence_and_drones_say_little);
     RUN(test_nothing_to_go_by);
     RUN(test_runs_do_not_depend_on_the_machine);
+    RUN(test_index);
     return test_done();
 }

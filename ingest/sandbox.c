@@ -134,12 +134,13 @@ static enum sandbox_result died(struct sandbox_worker *w, struct err *e)
         server_gone(e);
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
         err_set(e, ERR_PERM, "its decoder tried a system call that it may not have (SIGSYS)");
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+        err_set(e, ERR_PERM, "its decoder used up the %" PRIu64 " s of processor time of its life",
+                p->life_cpu_s);
     else if (WIFSIGNALED(status))
         err_set(e, ERR_PERM,
-                "its decoder died of signal %d (SIG%s); it may use %" PRIu64 " MiB and %" PRIu64
-                " s of processor time",
-                WTERMSIG(status), sigabbrev_np(WTERMSIG(status)), p->memory_bytes >> 20,
-                p->life_cpu_s);
+                "its decoder died of signal %d (SIG%s); it may use %" PRIu64 " MiB of memory",
+                WTERMSIG(status), sigabbrev_np(WTERMSIG(status)), p->memory_bytes >> 20);
     else
         err_set(e, ERR_PERM, "its decoder ended by itself with code %d", WEXITSTATUS(status));
     return status == -1 ? SANDBOX_FAILED : SANDBOX_DIED;

@@ -270,34 +270,40 @@ static bool make_clips(struct extract_worker *w, struct extract_job *job, const 
     return job->n_tensors > 0 || bad(job, clip_verdict_name(CLIP_SILENT));
 }
 
-static bool tell_listener(struct extract_worker *w, struct extract_job *job, const struct pcm *pcm)
+/* Reads [from, to) of the open file. */
+static bool read_frames(struct extract_worker *w, struct extract_job *job, uint64_t from,
+                        uint64_t to, const struct pcm **out, uint64_t *mark_ns)
+{
+    enum decode_verdict verdict;
+    bool ok = sandbox_decoder_read(w->decoder, from, to, out, &verdict, &job->why);
+    charge_decoder(w, job, mark_ns);
+    return ok || bad(job, decode_verdict_name(verdict));
+}
+
+static bool tell_listener(struct extract_worker *w, struct extract_job *job,
+                          const struct decode_info *info, uint64_t *mark_ns)
 {
     const struct extract_listener *listener = w->plan->listener;
+    const struct pcm *pcm = NULL;
+    if (!read_frames(w, job, 0, info->n_frames, &pcm, mark_ns))
+        return false;
     clip_whole(pcm, &w->whole);
     return listener->hear(w->listener_state, job, &w->whole, &job->why) || bad(job, "UNHEARD");
 }
 
-/* What is decoded is what the clips reach over, or everything when somebody listens. */
+/* What is decoded is what the clips reach over. A listener's reading comes before that and not in
+ * its place: in frames with damage the samples may depend on where decoding began, and a clip must
+ * not depend on who listens. */
 static bool read_and_cut(struct extract_worker *w, struct extract_job *job,
                          const struct decode_info *info, uint64_t track_key, uint64_t *mark_ns)
 {
     const struct pcm *pcm = NULL;
-    enum decode_verdict verdict;
     uint64_t from, to;
     uint32_t n_clips;
-    if (!choose_clips(w, job, info, track_key, &n_clips, &from, &to))
-        return false;
-    if (w->plan->listener != NULL) {
-        from = 0;
-        to = info->n_frames;
-    }
-    bool ok = sandbox_decoder_read(w->decoder, from, to, &pcm, &verdict, &job->why);
-    charge_decoder(w, job, mark_ns);
-    if (!ok)
-        return bad(job, decode_verdict_name(verdict));
-    if (w->plan->listener != NULL && !tell_listener(w, job, pcm))
-        return false;
-    return make_clips(w, job, pcm, info, track_key, n_clips, mark_ns);
+    return choose_clips(w, job, info, track_key, &n_clips, &from, &to) &&
+           (w->plan->listener == NULL || tell_listener(w, job, info, mark_ns)) &&
+           read_frames(w, job, from, to, &pcm, mark_ns) &&
+           make_clips(w, job, pcm, info, track_key, n_clips, mark_ns);
 }
 
 static bool decode_within(struct extract_worker *w, struct extract_job *job,
@@ -324,6 +330,7 @@ static bool decode_large(struct extract_worker *w, struct extract_job *job, uint
     pthread_mutex_lock(w->large_mu);
     bool ok = decode_within(w, job, &limits, track_key, &verdict, mark_ns);
     sandbox_decoder_reset(w->decoder);
+    clip_release(&w->whole);
     pthread_mutex_unlock(w->large_mu);
     return ok;
 }
@@ -343,12 +350,12 @@ void extract_worker_run(struct extract_worker *w, struct extract_job *job)
     uint64_t mark_ns = thread_cpu_ns();
     job->n_tensors = 0;
     job->n_silent = 0;
-    job->cause = NULL;
     job->why = (struct err){0};
-    job->outcome = EXTRACT_DONE;
     memset(job->cpu_ns, 0, sizeof job->cpu_ns);
     bool ok = read_file(w, job);
     charge(job, STEP_READ, &mark_ns);
-    if (ok && decode_and_cut(w, job, track_key, &mark_ns))
+    if (ok && decode_and_cut(w, job, track_key, &mark_ns)) {
         job->outcome = EXTRACT_DONE; /* a first try within tighter limits may have said otherwise */
+        job->cause = NULL;
+    }
 }

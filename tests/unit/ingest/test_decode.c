@@ -139,6 +139,37 @@ static void test_equals_ffmpeg(void)
     pcm_release(&pcm);
 }
 
+/* Of 12 s that were encoded, 12 s come out: to the sample where a tag says what the encoder added
+ * (and the file's size is known, which trims the end); with its delay of 1105 samples and whole
+ * frames where none does; AAC loses what its edit list names, the delay alone. */
+static void test_gapless(void)
+{
+    enum { ENCODED = 12 * 44100, MP3_DELAY = 1105, MP3_FRAME = 1152, AAC_FRAME = 1024 };
+    static const struct {
+        const char *name;
+        size_t least, frame; /* 1: exact */
+    } cases[] = {{"cbr96.mp3", ENCODED, 1},
+                 {"cbr320.mp3", ENCODED, 1},
+                 {"vbr.mp3", ENCODED, 1},
+                 {"no_info.mp3", ENCODED + MP3_DELAY, MP3_FRAME},
+                 {"moov_end.m4a", ENCODED, AAC_FRAME},
+                 {"faststart.m4a", ENCODED, AAC_FRAME}};
+    struct decoder *d = decoder_new();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct decode_info info = {0};
+        struct buf file;
+        enum decode_verdict v;
+        struct err e = {0};
+        load(cases[i].name, &file);
+        CHECK_OK(decoder_open(d, buf_span(&file), &limits, &info, &v, &e), &e);
+        CHECK(info.n_frames >= cases[i].least);
+        CHECK(info.n_frames < cases[i].least + 2 * cases[i].frame - 1);
+        CHECK(cases[i].frame != MP3_FRAME || info.n_frames % MP3_FRAME == 0);
+        buf_release(&file);
+    }
+    decoder_free(d);
+}
+
 /* Tags around an MP3 change nothing: 1 MB of cover picture before it, ID3v1 behind. */
 static void test_tags(void)
 {
@@ -501,6 +532,7 @@ int main(void)
 {
     RUN(test_make_files);
     RUN(test_equals_ffmpeg);
+    RUN(test_gapless);
     RUN(test_tags);
     RUN(test_threads);
     RUN(test_float_rounding);

@@ -196,7 +196,25 @@ def published(generation, remaining):
             ("RateLimit-Policy", '"default";q=100;w=60'))
 
 
+def scrambled(ask, argument):
+    """Right length, wrong bytes: the middle third is zeros."""
+    reply = preview(ask)
+    if reply.status == 200:
+        third = len(reply.body) // 3
+        reply.body = bytes(reply.body[:third]) + bytes(third) + bytes(reply.body[2 * third:])
+    return reply
+
+
 # ---------------------------------------------------------------- broken transport
+
+def quietcut(ask, argument):
+    """Half comes, in mid-frame, without a length or an end of chunks that would tell; quietcut-chunked:
+    the chunks end properly."""
+    reply = halved(ask, argument)
+    reply.framing = "chunked" if argument == "chunked" else "none"
+    reply.ending = KEEP if argument == "chunked" else CLOSE
+    return reply
+
 
 def truncated(ask, argument):
     """Content-Length promises all, half comes, the connection closes."""
@@ -302,7 +320,8 @@ def badlocation(ask, argument):
 
 NAMED = {f.__name__: f for f in (status, html, json, xml, empty, octets,
                                  unasked_part, tagged, ranges, limit, limit0, http10, twolengths,
-                                 mislabelled, gzipped, halved, truncated,
+                                 mislabelled, gzipped, halved, scrambled, quietcut,
+                                 truncated,
                                  reset, chunkcut, chunked, unframed, overlong, goodbye, hang,
                                  hangup, slow, loris, endless, redirect, loop, foreign,
                                  badlocation)}

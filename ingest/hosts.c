@@ -279,12 +279,13 @@ static bool is_kept(const struct limiter *l, const struct limiter_rate *policy)
 void hosts_published(struct hosts *h, size_t group_i, const struct ratelimit *said, uint64_t now_ns)
 {
     struct host_group *g = hosts_group(h, group_i);
+    uint64_t full_ns = said->reset_ms > 0 ? now_ns + said->reset_ms * NS_PER_MS : UINT64_MAX;
     for (size_t i = 0; i < said->n_policies; i++) {
         const struct limiter_rate *policy = &said->policies[i];
         uint64_t n_free = said->has_remaining ? said->remaining : 0;
         /* A limiter that is full already keeps more rates than hosts publish. */
         if (!is_kept(&g->limiter, policy))
-            (void)!limiter_add_rate(&g->limiter, *policy, n_free, now_ns);
+            (void)!limiter_add_rate(&g->limiter, *policy, n_free, full_ns, now_ns);
     }
     if (said->has_remaining && said->remaining == 0) {
         uint64_t wait_ms = said->reset_ms > 0 ? said->reset_ms : g->window_ns / NS_PER_MS;

@@ -88,30 +88,35 @@ static void take_returns(struct limiter_part *p, uint64_t now_ns)
     }
 }
 
-/* Takes what is free out, but for `n_spared`, until a window from now. */
-static void hold_part(struct limiter_part *p, uint64_t n_spared, uint64_t now_ns)
+/* Takes what is free out, but for `n_spared`. */
+static void hold_part(struct limiter_part *p, uint64_t n_spared, uint64_t until_ns)
 {
     while (p->n_out + n_spared < p->rate.n) {
         p->n_out++;
-        push_return(p, now_ns + LIMITER_GRACE_NS + p->rate.window_ns);
+        push_return(p, until_ns);
     }
+}
+
+static uint64_t forgotten_ns(const struct limiter_part *p, uint64_t now_ns)
+{
+    return now_ns + LIMITER_GRACE_NS + p->rate.window_ns;
 }
 
 void limiter_hold_all(struct limiter *l, uint64_t now_ns)
 {
     for (size_t i = 0; i < l->n_rates; i++)
-        hold_part(&l->parts[i], 0, now_ns);
+        hold_part(&l->parts[i], 0, forgotten_ns(&l->parts[i], now_ns));
     l->last_start_ns = now_ns;
 }
 
 bool limiter_add_rate(struct limiter *l, struct limiter_rate rate, uint64_t n_known_free,
-                      uint64_t now_ns)
+                      uint64_t full_ns, uint64_t now_ns)
 {
     if (l->n_rates == LIMITER_RATES_MAX || rate.n == 0 || !rate_is_possible(rate))
         return false;
     struct limiter_part *p = &l->parts[l->n_rates++];
     part_init(p, rate, l->n_on_the_way);
-    hold_part(p, u64_min(n_known_free, rate.n), now_ns);
+    hold_part(p, u64_min(n_known_free, rate.n), u64_min(full_ns, forgotten_ns(p, now_ns)));
     return true;
 }
 

@@ -60,9 +60,10 @@ void limiter_set_gap(struct limiter *l, uint64_t gap_ns);
 void limiter_set_level(struct limiter *l, uint32_t level);
 
 /* One more rate. Of its permits `n_known_free` at most are free, less what is on the way; the
- * others come back a window and the grace from now. False when there is no room for it. */
+ * others come back at `full_ns`, or a window and the grace from now when that is earlier. False
+ * when there is no room for it. */
 MUST_CHECK bool limiter_add_rate(struct limiter *l, struct limiter_rate rate, uint64_t n_known_free,
-                                 uint64_t now_ns);
+                                 uint64_t full_ns, uint64_t now_ns);
 
 void limiter_release(struct limiter *l); /* safe on {0}, may run twice */
 

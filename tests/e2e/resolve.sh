@@ -79,7 +79,7 @@ end_pair() {
 }
 
 # ---------------------------------------------------------------- off, unless
-start_pair --limit 20/1 --enforce --rtt-ms 20 --jitter 1
+start_pair --limit 40/1 --enforce --rtt-ms 20 --jitter 1
 off_by_default() {
     some 0 5 | dataset "$work/off" && run_json "$work/off" && is "$(states)" '{"NO_MATCH": 5}' &&
         is "$(calls)" 0
@@ -95,7 +95,7 @@ tap_ok "a source is not asked without a contact" contact_needed
 
 # ---------------------------------------------------------------- by artist
 by_artist() {
-    sourced "$work/artist" "" fetch.limit.127.0.0.1=20/1 <"$corpus/songs.csv"
+    sourced "$work/artist" "" fetch.limit.127.0.0.1=40/1 <"$corpus/songs.csv"
     run_json "$work/artist" && is "$(states)" '{"DONE": 300}' &&
         is "$(calls)" 61 && # 60 artists, one with a second page
         is "$(json_get run.resolved <"$work/run.json")" 300 &&
@@ -185,12 +185,12 @@ tap_ok "what the first source does not have the second may" itunes_instead
 end_pair
 
 # ---------------------------------------------------------------- links that expire
-start_pair --link-life 7
+start_pair --link-life 6
 expire() {
-    some 0 60 | sourced "$work/expire" "" fetch.limit.127.0.0.2=10/1
-    # Two seconds are left when a link is 5 s from its end: 20 previews of 60 come through at a time.
-    run_json "$work/expire" && is "$(states)" '{"DONE": 60}' && [ "$(calls)" -gt 2 ] &&
-        is "$(curl -sf "$cdn/stats" | json_get by_status)" '{"200": 60}'
+    some 0 30 | sourced "$work/expire" "" fetch.limit.127.0.0.2=10/1
+    # A link is good until 5 s before its end, so for a second: some ten previews at a time.
+    run_json "$work/expire" && is "$(states)" '{"DONE": 30}' && [ "$(calls)" -gt 2 ] &&
+        is "$(curl -sf "$cdn/stats" | json_get by_status)" '{"200": 30}'
 }
 tap_ok "links that expire while they wait are resolved again, and none is asked for in vain" expire
 end_pair

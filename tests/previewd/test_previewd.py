@@ -10,12 +10,14 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import tap
 from behaviours import Chaos, Site, find_behaviour
 from limits import FixedWindow, SlidingLog, TokenBucket, Watch, parse_limit
+from search import Api, SearchSite, Songs
 from server import Options, Previews, Server
 
 PREVIEW = bytes(range(256)) * 400  # 102,400 bytes
@@ -345,6 +347,123 @@ def test_redirects():
         assert run.get("/p/loop/a")[0].getheader("Location") == "/p/loop/a"
         answer, _ = run.get("/p/foreign-127.0.0.2:81/a")
         assert answer.getheader("Location") == "http://127.0.0.2:81/a"
+
+
+def test_conditions_and_ranges():
+    with Running() as run:
+        assert run.get("/p/tagged/a", headers={"If-None-Match": '"v1"'})[0].status == 304
+        assert run.get("/p/tagged/a", headers={"If-None-Match": '"v0"'})[1] == PREVIEW
+        answer, body = run.get("/p/ranges/a", headers={"Range": "bytes=100-199"})
+        assert answer.status == 206 and body == PREVIEW[100:200]
+        assert answer.getheader("Content-Range") == f"bytes 100-199/{len(PREVIEW)}"
+        assert run.get("/p/ranges/a", headers={"Range": "bytes=999999-"})[0].status == 416
+        assert run.get("/p/a", headers={"Range": "bytes=100-199"})[1] == PREVIEW  # ignored
+        assert run.get("/p/unasked_part/a")[0].status == 206
+
+
+def test_published_limits():
+    with Running() as run:
+        for generation, field in (("x", "X-RateLimit-Remaining"), ("06", "RateLimit-Remaining"),
+                                  ("07", "RateLimit"), ("08", "RateLimit-Policy")):
+            answer, body = run.get(f"/p/limit-{generation}/a")
+            assert body == PREVIEW and answer.getheader(field), generation
+
+
+def test_old_and_contradictory_heads():
+    with Running() as run:
+        assert run.raw(b"GET /p/http10/b HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.0 200 OK\r\n")
+        assert run.raw(b"GET /p/twolengths/b HTTP/1.1\r\n\r\n").count(b"Content-Length:") == 2
+        assert run.get("/p/octets/a")[0].getheader("Content-Type") == "application/octet-stream"
+        assert run.get("/p/xml/a")[1].startswith(b"<?xml")
+
+
+# ---------------------------------------------------------------- search APIs
+
+SONGS = """track_id,name,artist,duration_ms
+a,Wonderwall,Oasis,258000
+b,Don't Look Back in Anger,Oasis,289000
+c,Hoppípolla,Sigur Rós,268000
+d,Song of Oasis Fans,The Oasis Tribute,200000
+""" + "".join(f"m{i},Many {i},Prolific,{180000 + i}\n" for i in range(132))
+
+
+class Searching(Running):
+    """A server with the songs above, whose links live for `life` seconds."""
+
+    def __init__(self, life=900, **options):
+        super().__init__(**options)
+        path = os.path.join(self.folder.name, "songs.csv")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(SONGS)
+        self.server.site = SearchSite(Previews(self.folder.name), Chaos("", "1"),
+                                      Api(Songs(path), "", life), "a")
+
+    def search(self, path, **fields):
+        answer, body = self.get(path + "?" + urllib.parse.urlencode(fields))
+        return answer, json.loads(body)
+
+
+def test_deezer_searches_by_fields_and_by_words():
+    with Searching() as run:
+        def titles(q, **more):
+            return [t["title"] for t in run.search("/search", q=q, **more)[1]["data"]]
+
+        assert titles('artist:"oasis"') == ["Wonderwall", "Don't Look Back in Anger"]
+        assert titles('artist:"OASIS" track:"wonderwall"') == ["Wonderwall"]
+        assert titles('artist:"sigur ros"') == ["Hoppípolla"]
+        assert titles("oasis anger") == ["Don't Look Back in Anger"]
+        assert titles("nothing like that") == []
+        assert run.search("/search", q="")[1]["error"]["code"] == 500
+
+
+def test_deezer_pages():
+    with Searching() as run:
+        _, page = run.search("/search", q='artist:"Prolific"', limit=100)
+        assert len(page["data"]) == 100 and page["total"] == 132
+        assert page["next"].startswith("https://api.deezer.com/search?q=")
+        _, page = run.search("/search", q='artist:"Prolific"', limit=1000, index=100)
+        assert len(page["data"]) == 32 and "next" not in page
+        assert run.stats()["calls"] == {"deezer": 2, "itunes": 0}
+
+
+def test_signed_links_are_held_to_signature_and_expiry():
+    with Searching(life=2) as run:
+        link = run.search("/search", q='artist:"Oasis" track:"Wonderwall"')[1]["data"][0]["preview"]
+        assert run.get(link)[1] == PREVIEW
+        assert run.get(link.replace("hmac=", "hmac=0"))[0].status == 403
+        assert run.get(link.partition("?")[0])[0].status == 403
+        time.sleep(2.1)
+        assert run.get(link)[0].status == 403
+
+
+def test_itunes():
+    with Searching() as run:
+        answer, body = run.get("/search?term=oasis+wonderwall&entity=song&limit=5")
+        assert answer.getheader("Content-Type") == "text/javascript; charset=utf-8"
+        assert body.startswith(b"\n\n\n{")
+        found = json.loads(body)
+        assert found["resultCount"] == 1 and found["results"][0]["trackName"] == "Wonderwall"
+        assert "previewUrl" not in found["results"][0]  # every fiftieth has none
+        _, found = run.search("/search", term="anger", entity="song")
+        assert run.get(found["results"][0]["previewUrl"])[1] == PREVIEW
+
+
+def test_refusals_of_apis():
+    with Searching(watch=Watch(1, 60.0), enforce=True) as run:
+        assert "data" in run.search("/search", q="oasis")[1]
+        answer, page = run.search("/search", q="oasis")
+        assert answer.status == 200 and page["error"]["code"] == 4
+        answer, body = run.get("/search?term=oasis")
+        assert answer.status == 403 and body == b"" and answer.getheader("Retry-After") is None
+
+
+def test_moods():
+    with Searching() as run:
+        codes = [run.search("/quota-2/search", q="oasis")[1].get("error") for _ in range(3)]
+        assert [bool(code) for code in codes] == [True, True, False]
+        assert run.get("/bom/search?q=oasis")[1].startswith(b"\xef\xbb\xbf{")
+        assert len(run.get("/huge/search?q=oasis")[1]) > 5 << 20
+        assert run.get("/empty403/search?q=oasis")[0].status == 403
 
 
 def test_limit_is_watched_and_enforced():

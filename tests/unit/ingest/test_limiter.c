@@ -382,7 +382,7 @@ static void test_a_rate_joins(void)
         CHECK(limiter_start(&l, 0));
     limiter_finish(&l, 0);
     limiter_finish(&l, 0);
-    CHECK(limiter_add_rate(&l, policy, 40, 0));
+    CHECK(limiter_add_rate(&l, policy, 40, UINT64_MAX, 0));
     for (int i = 0; i < 3; i++)
         limiter_finish(&l, 0);
     size_t n = 0;
@@ -398,7 +398,7 @@ static void test_a_rate_joins(void)
     CHECK_OK(limiter_init(&l, NULL, 0, &e), &e);
     for (int i = 0; i < 5; i++)
         CHECK(limiter_start(&l, 0));
-    CHECK(limiter_add_rate(&l, few, 2, 0));
+    CHECK(limiter_add_rate(&l, few, 2, UINT64_MAX, 0));
     for (uint64_t i = 1; i <= 5; i++) {
         CHECK(!limiter_start(&l, i));
         limiter_finish(&l, i);
@@ -406,8 +406,8 @@ static void test_a_rate_joins(void)
     CHECK(!limiter_start(&l, NS_PER_S + 3));
     CHECK_U64(count_starts(&l, NS_PER_S + 4), 1);
     for (size_t i = l.n_rates; i < LIMITER_RATES_MAX; i++)
-        CHECK(limiter_add_rate(&l, few, 2, 0));
-    CHECK(!limiter_add_rate(&l, few, 2, 0));
+        CHECK(limiter_add_rate(&l, few, 2, UINT64_MAX, 0));
+    CHECK(!limiter_add_rate(&l, few, 2, UINT64_MAX, 0));
     limiter_release(&l);
 }
 

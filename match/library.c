@@ -39,6 +39,34 @@ bool library_encode(struct record_encoder *encoder, const struct sequence *s, ui
     return ok;
 }
 
+bool library_encode_print(struct record_encoder *encoder, const struct fingerprint *f,
+                          uint64_t source_id, struct buf *out, struct err *e)
+{
+    const struct record_info meta = {.n_frames = f->n_codes,
+                                     .n_mels = LIBRARY_PRINT_COLUMNS,
+                                     .spec_hash = sequence_spec_hash(),
+                                     .source_id = source_id};
+    float *values = mem_alloc((size_t)f->n_codes * LIBRARY_PRINT_COLUMNS, sizeof *values);
+    for (size_t i = 0; i < (size_t)f->n_codes * LIBRARY_PRINT_COLUMNS; i++)
+        values[i] = (float)(f->codes[i / 4] >> (24 - 8 * (i % 4)) & 0xff);
+    bool ok = record_encode_range(encoder, values, 0, LEVEL_TOP, &meta, out, e);
+    mem_free(values);
+    return ok;
+}
+
+static bool decode_print(const struct store_reading *r, struct fingerprint *out, struct err *e)
+{
+    const uint32_t n = r->info.n_frames;
+    if (r->info.n_mels != LIBRARY_PRINT_COLUMNS || n > FINGERPRINT_CODES_MAX || out->codes != NULL)
+        return err_set(e, ERR_PERM, "%u x %u values; a track has one fingerprint of up to %d x %d",
+                       n, r->info.n_mels, FINGERPRINT_CODES_MAX, LIBRARY_PRINT_COLUMNS);
+    out->n_codes = n;
+    out->codes = mem_zalloc(size_max(n, 1), sizeof *out->codes);
+    for (size_t i = 0; i < (size_t)n * LIBRARY_PRINT_COLUMNS; i++)
+        out->codes[i / 4] = out->codes[i / 4] << 8 | (uint8_t)(r->values[i] + 0.5F);
+    return true;
+}
+
 /* A frame is at most 127 long, which the alignment relies on: a record that says otherwise is not
  * one of ours. */
 static bool decode(const struct store_reading *r, struct sequence *out, struct err *e)
@@ -66,6 +94,25 @@ static bool decode(const struct store_reading *r, struct sequence *out, struct e
     return true;
 }
 
+static bool read_song(struct store *s, struct library_song *song, uint64_t row,
+                      const struct store_reading *r, struct err *e)
+{
+    struct store_track_info info;
+    song->row = row;
+    if (!store_get_track(s, row, &info, e) || !decode(r, &song->sequence, e))
+        return false;
+    memcpy(song->track_id, info.track_id, sizeof song->track_id);
+    return true;
+}
+
+static bool read_print(struct library_song *song, uint64_t row, const struct store_reading *r,
+                       struct err *e)
+{
+    if (song == NULL || song->row != row)
+        return err_set(e, ERR_PERM, "a fingerprint without a sequence");
+    return decode_print(r, &song->print, e);
+}
+
 static bool read_songs(struct store *s, struct library *out, struct err *e)
 {
     struct store_snapshot snap = {0};
@@ -81,16 +128,15 @@ static bool read_songs(struct store *s, struct library *out, struct err *e)
         out->root = snap.root;
     }
     for (size_t i = 0; ok && i < snap.n_keys; i++) {
-        struct library_song *song = &out->songs[i];
-        struct store_track_info info;
-        out->n_songs = i + 1;
-        song->row = store_key_row(snap.keys[i]);
+        uint64_t row = store_key_row(snap.keys[i]);
+        bool is_print = store_key_clip(snap.keys[i]) == LIBRARY_PRINT;
+        if (!is_print) /* a track's sequence comes before its fingerprint */
+            out->n_songs++;
+        struct library_song *song = out->n_songs > 0 ? &out->songs[out->n_songs - 1] : NULL;
         ok = store_read_one(s, snap.keys[i], &reading, e) &&
-             store_get_track(s, song->row, &info, e) && decode(&reading, &song->sequence, e);
-        if (ok)
-            memcpy(song->track_id, info.track_id, sizeof song->track_id);
-        else
-            ok = err_wrap(e, "row %" PRIu64, song->row);
+             (is_print ? read_print(song, row, &reading, e) : read_song(s, song, row, &reading, e));
+        if (!ok)
+            err_wrap(e, "row %" PRIu64, row);
     }
     store_reading_release(&reading);
     store_snapshot_release(&snap);
@@ -121,8 +167,10 @@ bool library_open(const char *dataset_dir, struct library *out, struct err *e)
 
 void library_close(struct library *l)
 {
-    for (size_t i = 0; i < l->n_songs; i++)
+    for (size_t i = 0; i < l->n_songs; i++) {
         sequence_release(&l->songs[i].sequence);
+        fingerprint_release(&l->songs[i].print);
+    }
     mem_free(l->songs);
     *l = (struct library){0};
 }

@@ -19,7 +19,7 @@ enum {
     SEQUENCE_HOP = 3072, /* samples a frame: 139 ms, 7.2 frames a second */
     SEQUENCE_CLASSES = 12,
     SEQUENCE_FRAMES_MAX = 32768, /* 76 minutes */
-    SEQUENCE_FRAMES_MIN = 36,    /* 5 seconds: less says nothing */
+    SEQUENCE_FRAMES_MIN = 35,    /* as many as 5 s have: less says nothing */
 };
 
 enum aspect { ASPECT_HARMONY, ASPECT_MELODY, ASPECTS };

@@ -6,6 +6,7 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "match/compare.h"
+#include "programs/match_copies.h"
 #include "programs/match_pair.h"
 
 #include <inttypes.h>
@@ -58,7 +59,7 @@ void match_catalogue_close(struct match_catalogue *c)
 /* What is searched for: a file, or a song of the library. */
 struct asked {
     struct match_song file;
-    const struct sequence *sequence;
+    const struct sequence *sequence; /* NULL: too short or too long to align */
     const char *name;
     size_t self_i;
 };
@@ -70,12 +71,8 @@ static bool asked_open(const struct match_catalogue *c, const char *query, struc
     if (file_exists(query)) {
         if (!match_song_open(query, &out->file, e))
             return false;
-        out->sequence = &out->file.sequence;
-        if (out->file.sequence.n_frames > 0)
-            return true;
-        err_set(e, ERR_PERM, "%.200s cannot be searched for: %.300s", query, out->file.no_sequence);
-        match_song_close(&out->file);
-        return false;
+        out->sequence = out->file.sequence.n_frames > 0 ? &out->file.sequence : NULL;
+        return true;
     }
     const struct library_song *song = library_find(&c->library, query);
     if (song == NULL)
@@ -134,9 +131,17 @@ static void hit_print(FILE *out, size_t place, const struct library_song *song,
     fputc('\n', out);
 }
 
+static void copies_show(const struct match_catalogue *c, const struct asked *q,
+                        const struct match_copies *copies, FILE *out)
+{
+    match_copies_print(copies, &c->library, out);
+    if (q->sequence == NULL)
+        fprintf(out, "melody and harmony are not compared: %s\n", q->file.no_sequence);
+}
+
 static bool hits_show(const struct match_catalogue *c, const struct asked *q,
                       const struct search_request *r, const struct search_hit *hits, size_t n,
-                      double seconds, FILE *out, struct err *e)
+                      const struct match_copies *copies, double seconds, FILE *out, struct err *e)
 {
     struct json j;
     bool ok = true;
@@ -146,8 +151,11 @@ static bool hits_show(const struct match_catalogue *c, const struct asked *q,
         json_str(&j, "query", q->name);
         json_u64(&j, "songs", c->library.n_songs);
         json_f64(&j, "seconds", seconds);
+        json_str(&j, "not_aligned", q->sequence == NULL ? q->file.no_sequence : NULL);
+        match_copies_json(copies, &c->library, &j);
         json_array(&j, "hits");
     } else {
+        copies_show(c, q, copies, out);
         fprintf(out, "%s in %zu songs, %.2f s; E: as good by chance; q: false among those so far\n",
                 q->name, c->library.n_songs, seconds);
         fprintf(out, "  #  %-24s  %8s  %7s  best passage\n", "track", "E", "q");
@@ -175,6 +183,7 @@ bool match_catalogue_search(struct match_catalogue *c, const struct search_reque
                             struct err *e)
 {
     struct asked q;
+    struct match_copies copies;
     if (r->top < 1 || r->top > TOP_MAX)
         return err_set(e, ERR_USAGE, "--top %" PRIu64 ": from 1 to %d", r->top, TOP_MAX);
     if (!asked_open(c, r->query, &q, e))
@@ -183,8 +192,12 @@ bool match_catalogue_search(struct match_catalogue *c, const struct search_reque
     const struct search_query query = {q.sequence, q.self_i, c->threads, r->exhaustive};
     size_t n = 0;
     uint64_t began_ns = clock_now_ns();
-    bool ok = search_run(&c->search, &query, r->top, hits, &n, e) &&
-              hits_show(c, &q, r, hits, n, (double)(clock_now_ns() - began_ns) / NS_PER_S, out, e);
+    bool ok = (q.self_i == SIZE_MAX
+                   ? match_copies_of_file(&c->library, q.file.samples, q.file.n_samples, &copies, e)
+                   : match_copies_of_song(&c->library, q.self_i, &copies, e)) &&
+              (q.sequence == NULL || search_run(&c->search, &query, r->top, hits, &n, e)) &&
+              hits_show(c, &q, r, hits, n, &copies, (double)(clock_now_ns() - began_ns) / NS_PER_S,
+                        out, e);
     mem_free(hits);
     match_song_close(&q.file);
     return ok;

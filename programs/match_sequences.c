@@ -38,8 +38,9 @@ struct ear {
     struct sequence_writer *writer;
     struct sequencer *sequencer;
     struct sequence sequence;
+    struct fingerprint print;
     struct record_encoder *encoder;
-    struct buf record;
+    struct buf record, print_record;
     float *samples;
     size_t cap_samples;
     uint64_t cpu_ns;
@@ -51,6 +52,7 @@ static bool ear_init(struct ear *ear, struct sequence_writer *w, struct err *e)
 {
     *ear = (struct ear){.writer = w};
     buf_init(&ear->record, RECORD_BYTES_MAX);
+    buf_init(&ear->print_record, RECORD_BYTES_MAX);
     ear->encoder = record_encoder_new(RECORD_U8, ZSTD_LEVEL);
     return sequencer_new(simd_best(), &ear->sequencer, e);
 }
@@ -59,8 +61,10 @@ static void ear_release(struct ear *ear)
 {
     sequencer_free(ear->sequencer);
     sequence_release(&ear->sequence);
+    fingerprint_release(&ear->print);
     record_encoder_free(ear->encoder);
     buf_release(&ear->record);
+    buf_release(&ear->print_record);
     mem_free(ear->samples);
 }
 
@@ -83,7 +87,10 @@ static bool ear_hear(struct ear *ear, const struct clip *whole, uint64_t source_
     bool ok = resample(whole->samples, whole->n_samples, whole->rate_hz, SEQUENCE_RATE_HZ,
                        ear->samples, e) &&
               sequencer_run(ear->sequencer, ear->samples, n, &ear->sequence, e) &&
-              library_encode(ear->encoder, &ear->sequence, source_id, &ear->record, e);
+              library_encode(ear->encoder, &ear->sequence, source_id, &ear->record, e) &&
+              fingerprint_compute(ear->samples, n, SEQUENCE_RATE_HZ, 1, &ear->print, e) &&
+              (ear->print.n_codes == 0 ||
+               library_encode_print(ear->encoder, &ear->print, source_id, &ear->print_record, e));
     ear->cpu_ns += thread_cpu_ns() - began_ns;
     return ok;
 }
@@ -92,8 +99,11 @@ static bool put(struct ear *ear, uint64_t row, const char *track_id, uint64_t so
                 bool commit_now, struct err *e)
 {
     struct sequence_writer *w = ear->writer;
-    struct store_view view = {store_key(row, 0, 0), buf_span(&ear->record), ""};
-    struct store_track track = {row, track_id, source_id, &view, 1};
+    const struct store_view views[] = {
+        {store_key(row, LIBRARY_SEQUENCE, 0), buf_span(&ear->record), ""},
+        {store_key(row, LIBRARY_PRINT, 0), buf_span(&ear->print_record), ""},
+    };
+    struct store_track track = {row, track_id, source_id, views, ear->print.n_codes > 0 ? 2 : 1};
     bool added;
     pthread_mutex_lock(&w->mutex);
     uint64_t now_ns = clock_now_ns();

@@ -18,7 +18,7 @@
  */
 enum {
     SEATS_MAX = 256,
-    STREAM_BYTES = 4 << 20, /* a batch larger than this is written past the cache */
+    STREAM_BYTES = 2 << 20, /* a batch larger than this is written past the cache */
     WALK_WINDOW = 64        /* records asked for at once: 2.4 MB of the usual ones */
 };
 

@@ -24,13 +24,30 @@ enum {
     ZSTD_LEVEL = 3,
     FILES_MAX = 1 << 24,
     THREADS_MAX = 64,
-    COMMIT_EVERY = 64, /* songs of a folder; the listener commits each one */
+    COMMIT_SONGS = 256, /* a batch is as many as wait: at most one a thread */
+};
+
+/*
+ * LMDB wants a transaction begun and ended by one thread, so a thread of its own writes: callers
+ * hand it a record and wait until it is durable. All that wait at the same time share a commit.
+ */
+struct request {
+    struct store_track track;
+    struct request *next;
+    bool done, ok;
+    struct err why;
 };
 
 struct sequence_writer {
     struct store_writer *store;
-    pthread_mutex_t mutex; /* of the store */
     struct extract_listener listener;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    /* below: under mutex */
+    struct request *waiting;
+    bool closing;
 };
 
 /* One thread's. */
@@ -95,22 +112,58 @@ static bool ear_hear(struct ear *ear, const struct clip *whole, uint64_t source_
     return ok;
 }
 
+/* A failed commit fails all that were in it. */
+static void write_batch(struct sequence_writer *w, struct request *batch)
+{
+    struct err e = {0};
+    bool ok = true, added;
+    for (struct request *r = batch; r != NULL; r = r->next)
+        ok = ok && store_put_track(w->store, &r->track, clock_now_ns(), &added, &e);
+    ok = ok && store_commit(w->store, &e);
+    pthread_mutex_lock(&w->mutex);
+    for (struct request *r = batch, *next; r != NULL; r = next) {
+        next = r->next; /* r is its caller's once it is done */
+        r->ok = ok;
+        r->why = e;
+        r->done = true;
+    }
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static void *writer_run(void *arg)
+{
+    struct sequence_writer *w = arg;
+    for (;;) {
+        pthread_mutex_lock(&w->mutex);
+        while (w->waiting == NULL && !w->closing)
+            pthread_cond_wait(&w->changed, &w->mutex);
+        struct request *batch = w->waiting;
+        w->waiting = NULL;
+        pthread_mutex_unlock(&w->mutex);
+        if (batch == NULL)
+            return NULL;
+        write_batch(w, batch);
+    }
+}
+
+/* Durable when it returns true. */
 static bool put(struct ear *ear, uint64_t row, const char *track_id, uint64_t source_id,
-                bool commit_now, struct err *e)
+                struct err *e)
 {
     struct sequence_writer *w = ear->writer;
-    const struct store_view views[] = {
-        {store_key(row, LIBRARY_SEQUENCE, 0), buf_span(&ear->record), ""},
-        {store_key(row, LIBRARY_PRINT, 0), buf_span(&ear->print_record), ""},
-    };
-    struct store_track track = {row, track_id, source_id, views, ear->print.n_codes > 0 ? 2 : 1};
-    bool added;
+    struct store_view view = {store_key(row, 0, 0), buf_span(&ear->record), ""};
+    struct request r = {.track = {row, track_id, source_id, &view, 1}};
     pthread_mutex_lock(&w->mutex);
-    uint64_t now_ns = clock_now_ns();
-    bool ok = store_put_track(w->store, &track, now_ns, &added, e) &&
-              (!(commit_now || store_commit_due(w->store, now_ns)) || store_commit(w->store, e));
+    r.next = w->waiting;
+    w->waiting = &r;
+    pthread_cond_broadcast(&w->changed);
+    while (!r.done)
+        pthread_cond_wait(&w->changed, &w->mutex);
     pthread_mutex_unlock(&w->mutex);
-    return ok;
+    if (!r.ok)
+        *e = r.why;
+    return r.ok;
 }
 
 /* ---------------------------------------------------------------- extract's listener */
@@ -145,7 +198,7 @@ static bool listener_hear(void *state, struct extract_job *job, const struct cli
         log_info("no sequence", "row=%" PRIu64 " why=\"%s\"", job->item.row, why.msg);
         return true;
     }
-    return put(ear, job->item.row, job->item.track_id, job->source_id, true, e);
+    return put(ear, job->item.row, job->item.track_id, job->source_id, e);
 }
 
 bool sequence_writer_open(const struct dataset *d, struct sequence_writer **out, struct err *e)
@@ -154,7 +207,7 @@ bool sequence_writer_open(const struct dataset *d, struct sequence_writer **out,
     struct store_recipe recipe;
     const struct settings *s = &d->settings;
     const struct store_writer_params params = {.map_bytes = s->store.map_gib << 30,
-                                               .commit_clips = COMMIT_EVERY,
+                                               .commit_clips = COMMIT_SONGS,
                                                .commit_bytes = 16 << 20,
                                                .commit_ns = s->store.commit_ms * NS_PER_MS,
                                                .disk_floor_bytes = s->disk_floor_mib << 20};
@@ -166,6 +219,12 @@ bool sequence_writer_open(const struct dataset *d, struct sequence_writer **out,
         return false;
     }
     pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->changed, NULL);
+    w->started = pthread_create(&w->thread, NULL, writer_run, w) == 0;
+    if (!w->started) {
+        sequence_writer_close(w);
+        return err_set(e, ERR_FATAL, "no thread can be started to write sequences");
+    }
     w->listener = (struct extract_listener){listener_begin, listener_end, listener_hear, w};
     *out = w;
     return true;
@@ -175,7 +234,15 @@ void sequence_writer_close(struct sequence_writer *w)
 {
     if (w == NULL)
         return;
+    if (w->started) {
+        pthread_mutex_lock(&w->mutex);
+        w->closing = true;
+        pthread_cond_broadcast(&w->changed);
+        pthread_mutex_unlock(&w->mutex);
+        pthread_join(w->thread, NULL);
+    }
     store_writer_close(w->store);
+    pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->mutex);
     mem_free(w);
 }
@@ -263,8 +330,7 @@ static bool hear_file(struct pass *p, struct ear *ear, struct sandbox_decoder *d
         !sandbox_decoder_read(decoder, 0, info.n_frames, &pcm, &verdict, e))
         return err_wrap(e, "%s", decode_verdict_name(verdict));
     clip_whole(pcm, whole);
-    return ear_hear(ear, whole, source_id, e) &&
-           put(ear, item->row, item->track_id, source_id, false, e);
+    return ear_hear(ear, whole, source_id, e) && put(ear, item->row, item->track_id, source_id, e);
 }
 
 /* The next item, or NULL when there is none or the pass ends. */
@@ -361,7 +427,7 @@ static bool pass_work(struct pass *p, unsigned threads, struct err *e)
         *e = p->why;
     else if (p->stopping)
         err_set(e, ERR_STOP, "asked to stop");
-    return !p->failed && store_commit(p->writer->store, e) && !p->stopping;
+    return !p->failed && !p->stopping;
 }
 
 bool sequences_add_folder(const struct dataset *d, const char *folder, unsigned threads,

@@ -84,21 +84,39 @@ static void shared_release(struct shared_memory *m)
     *m = (struct shared_memory){.fd = -1};
 }
 
-/* Of fixed size; after the mapping here was made, `seals` may forbid others to write. */
-static bool shared_make(const char *name, size_t n_bytes, int seals, struct shared_memory *out,
+/* Not executable where the kernel knows the word (Linux 6.3; the C library's headers do not yet),
+ * which hardened systems insist on. */
+static int make_memfd(const char *name)
+{
+    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING, noexec_seal = 8;
+    int fd = memfd_create(name, flags | noexec_seal);
+    return fd < 0 && errno == EINVAL ? memfd_create(name, flags) : fd;
+}
+
+/* Of a fixed size, so that no process can take pages away from under another. With `read_only`
+ * whoever maps it after us cannot write: Linux 5.1; where it is unknown a worker that was taken
+ * over could change what it decodes itself, and nothing else. */
+static bool seal(int fd, bool read_only)
+{
+    const int size_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    return (read_only && fcntl(fd, F_ADD_SEALS, size_seals | F_SEAL_FUTURE_WRITE) == 0) ||
+           fcntl(fd, F_ADD_SEALS, size_seals) == 0;
+}
+
+static bool shared_make(const char *name, size_t n_bytes, bool read_only, struct shared_memory *out,
                         struct err *e)
 {
     long page_bytes = sysconf(_SC_PAGESIZE);
     size_t mask = (size_t)page_bytes - 1;
     out->n_bytes = (size_max(n_bytes, 1) + mask) & ~mask;
-    out->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    out->fd = make_memfd(name);
     if (out->fd < 0 || ftruncate(out->fd, (off_t)out->n_bytes) != 0)
         return err_set_errno(e, ERR_FATAL, errno, "no shared memory of %zu bytes", out->n_bytes);
     void *at = mmap(NULL, out->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, out->fd, 0);
     if (at == MAP_FAILED)
         return err_set_errno(e, ERR_FATAL, errno, "cannot map %zu bytes", out->n_bytes);
     out->at = at;
-    if (fcntl(out->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | seals) != 0)
+    if (!seal(out->fd, read_only))
         return err_set_errno(e, ERR_FATAL, errno, "cannot seal shared memory");
     return true;
 }
@@ -236,8 +254,8 @@ bool sandbox_worker_new(struct sandbox *s, size_t input_bytes, size_t output_byt
     struct sandbox_worker *w = mem_zalloc(1, sizeof *w);
     w->sandbox = s;
     w->socket_fd = w->input.fd = w->output.fd = -1;
-    if (!shared_make("refrain-input", input_bytes, F_SEAL_FUTURE_WRITE, &w->input, e) ||
-        !shared_make("refrain-output", output_bytes, 0, &w->output, e)) {
+    if (!shared_make("refrain-input", input_bytes, true, &w->input, e) ||
+        !shared_make("refrain-output", output_bytes, false, &w->output, e)) {
         sandbox_worker_free(w);
         return false;
     }

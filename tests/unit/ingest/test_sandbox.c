@@ -15,6 +15,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -32,6 +33,7 @@ enum order {
     ORDER_OPEN = 'o',
     ORDER_SOCKET = 's',
     ORDER_WRITE_INPUT = 'w',
+    ORDER_UNLOCK_INPUT = 'u', /* answers the errno of making it writable, or 0 */
     ORDER_HANG = 'h',
     ORDER_SLEEP = 'z',
     ORDER_BOMB = 'm',
@@ -97,6 +99,11 @@ static size_t service_serve(void *state, struct span request, void *reply)
     case ORDER_WRITE_INPUT:
         *(volatile char *)(uintptr_t)s->input.ptr = 'x';
         break;
+    case ORDER_UNLOCK_INPUT:
+        answer = mprotect((void *)(uintptr_t)s->input.ptr, 4096, PROT_READ | PROT_WRITE) == 0
+                     ? 0
+                     : (uint64_t)errno;
+        break;
     case ORDER_HANG:
         for (volatile unsigned i = 0;; i++)
             continue;
@@ -153,12 +160,15 @@ static void check_works(struct sandbox_worker *w, uint8_t fill)
 static void test_works(void)
 {
     struct err e = {0};
+    uint64_t got;
     CHECK_OK(sandbox_worker_new(sandbox, INPUT_BYTES, OUTPUT_BYTES, &worker, &e), &e);
     CHECK_U64(sandbox_worker_pid(worker), 0);
     check_works(worker, 1);
     int pid = sandbox_worker_pid(worker);
     check_works(worker, 3);
     CHECK_U64(sandbox_worker_pid(worker), pid);
+    CHECK(call(worker, ORDER_UNLOCK_INPUT, &got, &e) == SANDBOX_OK);
+    CHECK_U64(got, EACCES);
     sandbox_worker_renew(worker);
     CHECK(*(const uint64_t *)sandbox_worker_output(worker) == 0);
     check_works(worker, 2);

@@ -306,6 +306,29 @@ static void test_short_tracks(void)
     buf_release(&wav);
 }
 
+/* A track exactly as long as a clip has one, from its start, whatever the policy. */
+static void test_exact_length(void)
+{
+    static const char *const policies[] = {"clip.policy=random", "clip.policy=middle",
+                                           "clip.policy=all", "clip.policy=7"};
+    struct buf wav;
+    make_wav(&wav, 44100, 2);
+    struct spool_item item = put_file(305, buf_span(&wav));
+    for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
+        const char *const changes[] = {"clip.ms=3000", policies[i]};
+        struct extract_plan plan;
+        struct extract_job job;
+        changed_plan(changes, ARRAY_LEN(changes), &plan);
+        run_item(&plan, &item, &job);
+        CHECK_OK(job.outcome == EXTRACT_DONE, &job.why);
+        CHECK_U64(job.n_tensors, plan.n_views);
+        CHECK_U64(job.n_tensors > 0 ? start_ms_of(&job.tensors[0]) : 1, 0);
+        extract_job_release(&job);
+        extract_plan_release(&plan);
+    }
+    buf_release(&wav);
+}
+
 /* More clips than a track may have in the store: a verdict with both numbers. */
 static void test_too_many_clips(void)
 {
@@ -595,6 +618,7 @@ int main(void)
     RUN(test_policies);
     RUN(test_silent_clips);
     RUN(test_short_tracks);
+    RUN(test_exact_length);
     RUN(test_too_many_clips);
     RUN(test_listener);
     RUN(test_crashed);

@@ -200,12 +200,12 @@ static bool run_program(const char *const *argv, struct err *e)
            err_set(e, ERR_FATAL, "%s %s failed", argv[0], argv[1]);
 }
 
-/* Sound becomes tensors by extract, which has the decoder; this program has none. */
+/* Sound becomes tensors by the pipeline, which has the decoder; this program has none. */
 static bool folder_import(const char *dir, const char *folder, struct err *e)
 {
     const char *const init[] = {"refrain", "init", dir, "--audio", folder, NULL};
-    const char *const extract[] = {"refrain", "extract", dir, NULL};
-    return run_program(init, e) && run_program(extract, e);
+    const char *const run[] = {"refrain", "run", dir, NULL};
+    return run_program(init, e) && run_program(run, e);
 }
 
 /* ---------------------------------------------------------------- command */

@@ -397,7 +397,7 @@ static const struct command commands[] = {
                  "[--dtype NAME] [--json]",
      .help =
          "Arrays of others become records: .npy, .npz, binary Kaldi archives and .scp, "
-         "WebDataset tars, plain or in .gz; a folder of audio goes through init and extract.\n"
+         "WebDataset tars, plain or in .gz; a folder of audio goes through init and run.\n"
          "An export with its .json beside it becomes the store it was, to the last bit. Else an "
          "array is a track, (frames, mels) in decibels from -80 to 0 unless options say "
          "otherwise. Names that are there are left alone: it may be run again.",

@@ -100,7 +100,7 @@ static void restore_line(const uint8_t *raw, size_t value_bytes, float low, floa
                          struct import_matrix *m)
 {
     size_t n = (size_t)m->n_rows * m->n_columns;
-    float step = range * (value_bytes == 2 ? 1 / 65535.0F : 1 / 255.0F);
+    float step = (float)((double)range * (value_bytes == 2 ? 1 / 65535.0 : 1 / 255.0));
     for (size_t i = 0; i < n; i++)
         m->values[i] = low + step * (float)(value_bytes == 2 ? u16_at(raw + 2 * i) : raw[i]);
 }

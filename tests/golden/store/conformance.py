@@ -1,15 +1,17 @@
-"""Exports a store in every format and reads each back with the format's own library.
+"""Exports a store in every format and reads each back with the format's own library; imports what
+those libraries wrote, and what was exported.
 
     conformance.py BUILD_DIR
 
-Mosaic Streaming's package needs torch and the SDKs of four clouds; its shards are read here by
-what its documentation of MDS says instead, in twenty lines of numpy.
+Mosaic Streaming's package needs torch: it runs in a virtual environment that sees an installed one
+(scripts/torch_venv.sh), and what MDS is said to be is held against the bytes here too.
 """
 import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import kaldiio
@@ -118,7 +120,29 @@ def read_mds(path, about):
                           .reshape(tuple(map(int, encoding[2].split(",")))))
             keys.append(int(np.frombuffer(sample[size:size + 8], np.uint64)[0]))
             assert sample[size + 8:].decode() == about["clips"][len(keys) - 1]["track"]
-    return keys, np.stack(values)
+    own_keys, own_values, own_tracks = read_mds_with_its_library(path)
+    assert own_keys.tolist() == keys and np.array_equal(own_values, np.stack(values))
+    assert own_tracks.tolist() == [clip["track"] for clip in about["clips"]]
+    return own_keys.tolist(), own_values
+
+
+def torch_python():
+    """The interpreter that has Mosaic Streaming."""
+    if not hasattr(torch_python, "path"):
+        here = os.path.dirname(os.path.abspath(__file__))
+        venv = subprocess.run([os.path.join(here, "../../../scripts/torch_venv.sh"), build,
+                               os.path.join(here, "requirements-mds.txt")],
+                              check=True, capture_output=True, text=True).stdout.strip()
+        torch_python.path = os.path.join(venv, "bin/python")
+    return torch_python.path
+
+
+def read_mds_with_its_library(path):
+    out = path + ".read.npz"
+    subprocess.run([torch_python(), os.path.join(os.path.dirname(__file__), "read_mds.py"), path, out],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with np.load(out) as read:
+        return read["keys"], read["clips"], read["tracks"]
 
 
 FORMATS = [("npy", ".npy", ("u8", "f32"), read_npy),
@@ -142,6 +166,122 @@ def check_all(n_rows, names):
                     row(form, False, repr(error))
 
 
+# ---------------------------------------------------------------- imports
+
+def refrain_store(*arguments):
+    run = subprocess.run([f"{build}/bin/refrain-store", *arguments, "--quiet"], capture_output=True,
+                         text=True)
+    if run.returncode != 0:
+        raise RuntimeError(run.stderr.strip())
+    return run.stdout
+
+
+def imported(work, files, *options):
+    """(track id, values) of each clip after an import of these files, exact."""
+    data = tempfile.mkdtemp(dir=work)
+    refrain_store("import", data, *files, "--dtype", "f32", *options)
+    clips = [json.loads(line) for line in refrain_store("ls", data, "--json").splitlines()]
+    refrain_store("export", data, "-o", f"{data}/all.npy", "--dtype", "f32")
+    with open(f"{data}/all.json") as file:
+        names = [clip["track"] for clip in json.load(file)["clips"]]
+    assert len(clips) >= 1
+    return list(zip(names, np.load(f"{data}/all.npy")))
+
+
+def check_import(name, what, got, want, tolerance=0.0):
+    """want: (track id, values) in order."""
+    well = [n for n, _ in got] == [n for n, _ in want]
+    off = max(np.abs(a.astype(np.float64) - np.asarray(b, np.float64)).max()
+              for (_, a), (_, b) in zip(got, want, strict=True)) if well else float("nan")
+    row("import " + name, well and off <= tolerance, f"{len(got)} clips, {what}, off by {off:.2g}")
+
+
+def import_numpy(work, clips):
+    """numpy.save and numpy.savez, in the number types and orders of axes they come in."""
+    for dtype in ("<f2", ">f4", "<f8", "<i2"):
+        path = f"{work}/{dtype[1:]}.npy"
+        np.save(path, clips[0].astype(dtype))
+        check_import(".npy", dtype, imported(work, [path]), [(dtype[1:], np.load(path).astype("f4"))])
+    np.save(f"{work}/turned.npy", clips[0].T)  # Fortran's order in the file
+    check_import(".npy", "transposed", imported(work, [f"{work}/turned.npy"], "--mels-first"),
+                 [("turned", clips[0])])
+    np.save(f"{work}/stack.npy", clips)
+    check_import(".npy", "three axes", imported(work, [f"{work}/stack.npy"]),
+                 [(f"stack.{i}", clip) for i, clip in enumerate(clips)])
+    named = {f"song {i}": clip for i, clip in enumerate(clips)}
+    for save in (np.savez, np.savez_compressed):
+        save(f"{work}/z.npz", **named)
+        check_import(".npz", save.__name__, imported(work, [f"{work}/z.npz"]),
+                     [(name.replace(" ", "_"), clip) for name, clip in named.items()])
+
+
+def import_kaldi(work, clips):
+    """kaldiio's matrices and its compressed ones, which its own reader gives the truth of."""
+    named = {f"utt{i}": clip[:25 + i] for i, clip in enumerate(clips)}
+    for what, how, double in ([("float32", None, False), ("float64", None, True)]
+                              + [(f"compressed, method {m}", m, False) for m in range(1, 8)]):
+        written = {k: v.astype(np.float64) / 3 if double else v for k, v in named.items()}
+        kaldiio.save_ark(f"{work}/k.ark", written, scp=f"{work}/k.scp", compression_method=how)
+        truth = [(name, m[:20]) for name, m in kaldiio.load_ark(f"{work}/k.ark")]
+        # Kaldi's formulas in another order of float32 operations
+        tolerance = 1e-6 if double else 0 if how is None else 2e-5
+        for ending in ("ark", "scp"):
+            got = imported(work, [f"{work}/k.{ending}"], "--frames", "20")
+            check_import(f"Kaldi .{ending}", what, got, truth, tolerance)
+
+
+def import_wds(work, clips):
+    """webdataset's TarWriter, plain and compressed; Python's tarfile with long names."""
+    for ending in ("tar", "tar.gz"):
+        with webdataset.TarWriter(f"{work}/w.{ending}") as tar:
+            for i, clip in enumerate(clips):
+                tar.write({"__key__": f"train/{i:04d}", "cls": i, "left.npy": clip * 0, "mel.npy": clip,
+                           "json": {"label": i}})
+        samples = webdataset.WebDataset(f"{work}/w.{ending}", shardshuffle=False).decode()
+        check_import("WebDataset", f".{ending}", imported(work, [f"{work}/w.{ending}"], "--member", "mel.npy"),
+                     [(sample["__key__"], sample["mel.npy"]) for sample in samples])
+    for what, form in (("GNU", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+        name = "a/" * 70 + "clip"
+        data = io.BytesIO()
+        np.save(data, clips[0])
+        with tarfile.open(f"{work}/long.tar.gz", "w:gz", format=form) as tar:
+            member = tarfile.TarInfo(name + ".npy")
+            member.size = len(data.getvalue())
+            tar.addfile(member, io.BytesIO(data.getvalue()))
+        got = imported(work, [f"{work}/long.tar.gz"])
+        check_import("tar", f"{what}, a name of {len(name)} bytes", [(name, got[0][1])],
+                     [(name, clips[0])])
+        assert got[0][0].startswith(name[:47]) and len(got[0][0]) == 64
+
+
+def import_exports(work):
+    """What was exported comes back as the store it was."""
+    for dtype in ("u8", "u12", "f32"):
+        source = tempfile.mkdtemp(dir=work)
+        subprocess.run([f"{build}/tests/golden/store/make_store", source, "7", "20", dtype], check=True)
+        root = json.loads(refrain_store("stat", source, "--json"))["root"]
+        for form, ending in (("npy", "npy"), ("wds", "tar"), ("kaldi", "ark")):
+            path = f"{source}/x.{ending}"
+            refrain_store("export", source, "--format", form, "--dtype", "f32", "-o", path)
+            target = tempfile.mkdtemp(dir=work)
+            refrain_store("import", target, path)
+            again = json.loads(refrain_store("stat", target, "--json"))["root"]
+            row(f"import {form}", again == root, f"exported from {dtype}: root {again}, was {root}")
+
+
+def check_imports():
+    rng = np.random.default_rng(1)
+    clips = (-80 * rng.random((5, FRAMES, MELS))).astype(np.float32)
+    with tempfile.TemporaryDirectory(prefix="refrain-import-") as work:
+        for check_format in (import_numpy, import_kaldi, import_wds):
+            try:
+                check_format(work, clips)
+            except Exception as error:
+                row(check_format.__name__, False, repr(error))
+        import_exports(work)
+
+
 check_all(50, [form for form, *_ in FORMATS])
 check_all(6500, ["mds"])  # as float32 more than one shard of 64 MiB
+check_imports()
 sys.exit(failures > 0)

@@ -223,11 +223,13 @@ def import_kaldi(work, clips):
         written = {k: v.astype(np.float64) / 3 if double else v for k, v in named.items()}
         kaldiio.save_ark(f"{work}/k.ark", written, scp=f"{work}/k.scp", compression_method=how)
         truth = [(name, m[:20]) for name, m in kaldiio.load_ark(f"{work}/k.ark")]
-        # Kaldi's formulas in another order of float32 operations
-        tolerance = 1e-6 if double else 0 if how is None else 2e-5
+        # Kaldi's formulas in another order of float32 operations; method 4 is of whole numbers, which
+        # Kaldi and we restore exactly and kaldiio does not
+        tolerance = 1e-6 if double else 0 if how is None else 2.1e-3 if how == 4 else 2e-5
         for ending in ("ark", "scp"):
             got = imported(work, [f"{work}/k.{ending}"], "--frames", "20")
             check_import(f"Kaldi .{ending}", what, got, truth, tolerance)
+            assert how != 4 or all(np.array_equal(m, np.rint(m)) for _, m in got)
 
 
 def import_wds(work, clips):

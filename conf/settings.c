@@ -90,6 +90,9 @@ static const struct conf_key keys[] = {
     {"clip.short", CONF_ENUM, AT(clip.shorter), "reject", 0, 0, "",
      "previews shorter than clip.ms: set aside, or one clip with silence behind it", "reject|pad"},
 
+    {"features.kind", CONF_ENUM, AT(features.kind), "mel", 0, 0, "",
+     "log-mel, or another as librosa's defaults make it, which needs store.dtype = f32",
+     "mel|mfcc|chroma|tempogram|cqt"},
     {"features.preset", CONF_ENUM, AT(features.preset), "librosa-0.10", 0, 0, "",
      "whose conventions, and whose numbers where a key below is 0",
      "librosa-0.10|librosa-0.8|torchaudio|kaldi-ast|whisper"},

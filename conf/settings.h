@@ -16,6 +16,13 @@ enum clip_policy_setting {
 };
 enum clip_short_setting { SETTING_SHORT_REJECT, SETTING_SHORT_PAD };
 enum sandbox_filter_setting { SETTING_FILTER_PREFER, SETTING_FILTER_REQUIRE };
+enum feature_kind_setting {
+    SETTING_KIND_MEL,
+    SETTING_KIND_MFCC,
+    SETTING_KIND_CHROMA,
+    SETTING_KIND_TEMPOGRAM,
+    SETTING_KIND_CQT,
+};
 enum feature_preset_setting {
     SETTING_PRESET_LIBROSA_0_10,
     SETTING_PRESET_LIBROSA_0_8,
@@ -79,6 +86,7 @@ struct settings {
         int shorter; /* enum clip_short_setting */
     } clip;
     struct {
+        int kind;   /* enum feature_kind_setting */
         int preset; /* enum feature_preset_setting */
         uint64_t rate_hz, n_fft, hop, n_mels;
         double f_min_hz, f_max_hz, top_db;

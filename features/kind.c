@@ -5,72 +5,63 @@
 #include "features/mfcc.h"
 #include "features/tempogram.h"
 
-#include <string.h>
+/* The functions of one kind, on pointers without a type. */
+#define KIND(kind)                                                                                 \
+    static bool kind##_plan_any(enum simd simd, void **out, struct err *e)                         \
+    {                                                                                              \
+        struct kind##_plan *plan = NULL;                                                           \
+        bool ok = kind##_plan_new(simd, &plan, e);                                                 \
+        *out = plan;                                                                               \
+        return ok;                                                                                 \
+    }                                                                                              \
+    static void kind##_plan_free_any(void *plan)                                                   \
+    {                                                                                              \
+        kind##_plan_free(plan);                                                                    \
+    }                                                                                              \
+    static void *kind##_new_any(const void *plan)                                                  \
+    {                                                                                              \
+        return kind##_new(plan);                                                                   \
+    }                                                                                              \
+    static void kind##_free_any(void *scratch)                                                     \
+    {                                                                                              \
+        kind##_free(scratch);                                                                      \
+    }                                                                                              \
+    static bool kind##_compute_any(void *scratch, const float *samples, size_t n_samples,          \
+                                   float *out, struct err *e)                                      \
+    {                                                                                              \
+        return kind##_compute(scratch, samples, n_samples, out, e);                                \
+    }
 
-static bool mfcc_once(enum simd simd, const float *samples, size_t n_samples, float *out,
-                      struct err *e)
+KIND(mfcc)
+KIND(chroma)
+KIND(tempogram)
+KIND(cqt)
+
+#define OF(kind)                                                                                   \
+    {                                                                                              \
+        kind##_plan_any, kind##_plan_free_any, kind##_new_any, kind##_free_any, kind##_compute_any \
+    }
+
+/* In the order of feature_kinds. */
+static const struct feature_kind_functions functions[FEATURE_KINDS] = {OF(mfcc), OF(chroma),
+                                                                       OF(tempogram), OF(cqt)};
+
+const struct feature_kind_functions *feature_kind_functions(const struct feature_kind *kind)
 {
-    struct mfcc_plan *plan = NULL;
-    if (!mfcc_plan_new(simd, &plan, e))
-        return false;
-    struct mfcc *s = mfcc_new(plan);
-    bool ok = mfcc_compute(s, samples, n_samples, out, e);
-    mfcc_free(s);
-    mfcc_plan_free(plan);
-    return ok;
+    assert(kind >= feature_kinds && kind < feature_kinds + FEATURE_KINDS);
+    return &functions[kind - feature_kinds];
 }
 
-static bool chroma_once(enum simd simd, const float *samples, size_t n_samples, float *out,
-                        struct err *e)
+bool feature_kind_once(const struct feature_kind *kind, enum simd simd, const float *samples,
+                       size_t n_samples, float *out, struct err *e)
 {
-    struct chroma_plan *plan = NULL;
-    if (!chroma_plan_new(simd, &plan, e))
+    const struct feature_kind_functions *f = feature_kind_functions(kind);
+    void *plan = NULL;
+    if (!f->plan_new(simd, &plan, e))
         return false;
-    struct chroma *s = chroma_new(plan);
-    bool ok = chroma_compute(s, samples, n_samples, out, e);
-    chroma_free(s);
-    chroma_plan_free(plan);
+    void *scratch = f->scratch_new(plan);
+    bool ok = f->compute(scratch, samples, n_samples, out, e);
+    f->scratch_free(scratch);
+    f->plan_free(plan);
     return ok;
-}
-
-static bool tempogram_once(enum simd simd, const float *samples, size_t n_samples, float *out,
-                           struct err *e)
-{
-    struct tempogram_plan *plan = NULL;
-    if (!tempogram_plan_new(simd, &plan, e))
-        return false;
-    struct tempogram *s = tempogram_new(plan);
-    bool ok = tempogram_compute(s, samples, n_samples, out, e);
-    tempogram_free(s);
-    tempogram_plan_free(plan);
-    return ok;
-}
-
-static bool cqt_once(enum simd simd, const float *samples, size_t n_samples, float *out,
-                     struct err *e)
-{
-    struct cqt_plan *plan = NULL;
-    if (!cqt_plan_new(simd, &plan, e))
-        return false;
-    struct cqt *s = cqt_new(plan);
-    bool ok = cqt_compute(s, samples, n_samples, out, e);
-    cqt_free(s);
-    cqt_plan_free(plan);
-    return ok;
-}
-
-const struct feature_kind feature_kinds[] = {
-    {"mfcc", "coefficients", MFCC_ROWS, MFCC_RATE_HZ, MFCC_HOP, mfcc_once},
-    {"chroma", "pitch classes", CHROMA_ROWS, CHROMA_RATE_HZ, CHROMA_HOP, chroma_once},
-    {"tempogram", "lags", TEMPOGRAM_ROWS, TEMPOGRAM_RATE_HZ, TEMPOGRAM_HOP, tempogram_once},
-    {"cqt", "bins", CQT_ROWS, CQT_RATE_HZ, CQT_HOP, cqt_once},
-};
-const size_t feature_n_kinds = ARRAY_LEN(feature_kinds);
-
-const struct feature_kind *feature_kind_find(const char *name)
-{
-    for (size_t i = 0; i < feature_n_kinds; i++)
-        if (strcmp(name, feature_kinds[i].name) == 0)
-            return &feature_kinds[i];
-    return NULL;
 }

@@ -1,26 +1,29 @@
 /*
- * The features beside the log-mel, by name, for callers that compute one picture and are done: plan
- * and scratch are made and freed within. Loops use features/mfcc.h and its like.
+ * How the kinds of features/spec.h beside the log-mel are computed: a plan for all threads and
+ * scratch for each, as features/mfcc.h and its like have them. features/feature.h is for callers to
+ * whom it is all one.
  */
 #ifndef REFRAIN_KIND_H
 #define REFRAIN_KIND_H
 
-#include "base/err.h"
 #include "features/lanes.h"
+#include "features/spec.h"
 
-struct feature_kind {
-    const char *name; /* "mfcc" */
-    const char *what; /* its rows: "coefficients" */
-    uint32_t n_rows, rate_hz, hop;
+struct feature_kind_functions {
+    bool (*plan_new)(enum simd simd, void **out, struct err *e);
+    void (*plan_free)(void *plan);
+    void *(*scratch_new)(const void *plan); /* borrows the plan for life */
+    void (*scratch_free)(void *scratch);
     /* out: (1 + floor(n_samples / hop), n_rows) row-major, time first */
-    bool (*compute)(enum simd simd, const float *samples, size_t n_samples, float *out,
+    bool (*compute)(void *scratch, const float *samples, size_t n_samples, float *out,
                     struct err *e);
 };
 
-extern const struct feature_kind feature_kinds[];
-extern const size_t feature_n_kinds;
+const struct feature_kind_functions *feature_kind_functions(const struct feature_kind *kind);
 
-/* NULL when there is none of this name. */
-const struct feature_kind *feature_kind_find(const char *name);
+/* One picture: plan and scratch are made and freed within. */
+MUST_CHECK bool feature_kind_once(const struct feature_kind *kind, enum simd simd,
+                                  const float *samples, size_t n_samples, float *out,
+                                  struct err *e);
 
 #endif

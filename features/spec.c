@@ -1,6 +1,10 @@
 #include "features/spec.h"
 
 #include "base/hash.h"
+#include "features/chroma.h"
+#include "features/cqt.h"
+#include "features/mfcc.h"
+#include "features/tempogram.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +62,27 @@ struct feature_spec feature_spec_of(enum feature_preset preset)
     return presets[preset].spec;
 }
 
+const struct feature_kind feature_kinds[FEATURE_KINDS] = {
+    {"mfcc", "coefficients", MFCC_ROWS, MFCC_RATE_HZ, MFCC_HOP},
+    {"chroma", "pitch classes", CHROMA_ROWS, CHROMA_RATE_HZ, CHROMA_HOP},
+    {"tempogram", "lags", TEMPOGRAM_ROWS, TEMPOGRAM_RATE_HZ, TEMPOGRAM_HOP},
+    {"cqt", "bins", CQT_ROWS, CQT_RATE_HZ, CQT_HOP},
+};
+
+const struct feature_kind *feature_kind_find(const char *name)
+{
+    for (size_t i = 0; i < FEATURE_KINDS; i++)
+        if (strcmp(name, feature_kinds[i].name) == 0)
+            return &feature_kinds[i];
+    return NULL;
+}
+
+struct feature_spec feature_spec_of_kind(const struct feature_kind *kind)
+{
+    return (struct feature_spec){
+        .rate_hz = kind->rate_hz, .hop = kind->hop, .n_mels = kind->n_rows, .kind = kind};
+}
+
 const char *feature_preset_name(enum feature_preset preset)
 {
     assert(preset < FEATURE_PRESETS);
@@ -80,6 +105,8 @@ bool feature_spec_preset(const char *name, struct feature_spec *out, struct err 
 
 bool feature_spec_check(const struct feature_spec *spec, struct err *e)
 {
+    if (spec->kind != NULL)
+        return true;
     if (spec->log == FEATURE_LOG_DB_MAX && !(spec->top_db > 0))
         return err_set(e, ERR_USAGE, "top_db is %g dB, it must be above 0", spec->top_db);
     if (spec->log == FEATURE_LOG_DB && !(spec->top_db >= 0))
@@ -124,6 +151,12 @@ void feature_spec_text(const struct feature_spec *spec, char out[SPEC_TEXT_BYTES
                                        "ln amin=2^-23 add=4.2677393 divide=9.1379948",
                                        "log10 amin=1e-10 range=8 add=4 divide=4"};
     char win[32] = "", rows[48] = "", top[32] = "";
+    if (spec->kind != NULL) {
+        snprintf(out, SPEC_TEXT_BYTES,
+                 "librosa-0.11 kind=%s pcm=s16 mono=mean resampler=soxr-hq rate=%u hop=%u rows=%u",
+                 spec->kind->name, spec->rate_hz, spec->hop, spec->n_mels);
+        return;
+    }
     if (spec->win > 0)
         snprintf(win, sizeof win, " win=%u", spec->win);
     if (spec->n_frames > 0)
@@ -158,6 +191,8 @@ size_t feature_n_frames(const struct feature_spec *spec, size_t n_samples)
 {
     if (spec->n_frames > 0)
         return spec->n_frames;
+    if (spec->kind != NULL)
+        return 1 + n_samples / spec->hop;
     size_t win = spec->win > 0 ? spec->win : spec->n_fft;
     if (spec->pad == FEATURE_PAD_NONE)
         return n_samples < win ? 0 : 1 + (n_samples - win) / spec->hop;
@@ -166,5 +201,5 @@ size_t feature_n_frames(const struct feature_spec *spec, size_t n_samples)
 
 bool feature_spec_is_bounded(const struct feature_spec *spec)
 {
-    return spec->log == FEATURE_LOG_DB_MAX;
+    return spec->kind == NULL && spec->log == FEATURE_LOG_DB_MAX;
 }

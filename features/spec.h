@@ -1,7 +1,7 @@
 /*
- * What decides the numbers of a mel picture: sizes, and the conventions that libraries differ in.
- * All zeros behind top_db is librosa 0.10 and later. Presets name the sets that models were trained
- * on; docs/FEATURES.md has their table and sources.
+ * What decides the numbers of a picture, mostly of a mel picture: sizes, and the conventions that
+ * libraries differ in. All zeros behind top_db is librosa 0.10 and later. Presets name the sets
+ * that models were trained on; docs/FEATURES.md has their table and sources.
  */
 #ifndef REFRAIN_SPEC_H
 #define REFRAIN_SPEC_H
@@ -40,6 +40,18 @@ enum feature_log {
     FEATURE_LOG_WHISPER, /* L = log10(max(1e-10, S)); (max(L, max L - 8) + 4) / 4 */
 };
 
+/* Another picture than the mel: how large it is, from samples at which rate. */
+struct feature_kind {
+    const char *name; /* "mfcc" */
+    const char *what; /* its rows: "coefficients" */
+    uint32_t n_rows, rate_hz, hop;
+};
+enum { FEATURE_KINDS = 4 };
+extern const struct feature_kind feature_kinds[FEATURE_KINDS];
+
+/* NULL when there is none of this name. */
+const struct feature_kind *feature_kind_find(const char *name);
+
 struct feature_spec {
     uint32_t rate_hz, n_fft, hop, n_mels;
     double f_min_hz, f_max_hz; /* f_max_hz 0: half the rate */
@@ -53,9 +65,12 @@ struct feature_spec {
     enum feature_mel mel;
     enum feature_norm norm;
     enum feature_log log;
+    const struct feature_kind *kind; /* another kind, of n_mels rows; NULL: a mel picture */
 };
 
 struct feature_spec feature_spec_of(enum feature_preset preset);
+/* As librosa's defaults make it; of the numbers, only rate_hz, hop and n_mels mean anything. */
+struct feature_spec feature_spec_of_kind(const struct feature_kind *kind);
 const char *feature_preset_name(enum feature_preset preset); /* "kaldi-ast" */
 
 /* A name that is none is ERR_USAGE and lists those there are. */

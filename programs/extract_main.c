@@ -66,36 +66,24 @@ static bool kind_from_option(struct features_request *r, struct err *e)
 {
     if (kind_name == NULL || strcmp(kind_name, "mel") == 0)
         return true;
-    r->kind = feature_kind_find(kind_name);
-    if (r->kind == NULL)
+    const struct feature_kind *kind = feature_kind_find(kind_name);
+    if (kind == NULL)
         return err_set(e, ERR_USAGE,
                        "there is no kind \"%s\"; there are mel, mfcc, chroma, tempogram, cqt",
                        kind_name);
     if (preset_name != NULL)
         return err_set(e, ERR_USAGE, "--preset is for mel; %s follows librosa's defaults",
                        kind_name);
+    r->spec = feature_spec_of_kind(kind);
     return true;
-}
-
-/* What decides the numbers. */
-static void print_spec(struct json *j, const struct features_request *r)
-{
-    char text[SPEC_TEXT_BYTES];
-    if (r->kind == NULL)
-        feature_spec_text(&r->spec, text);
-    else
-        snprintf(text, sizeof text,
-                 "librosa-0.11 kind=%s pcm=s16 mono=mean resampler=soxr-hq rate=%u hop=%u rows=%u",
-                 r->kind->name, r->kind->rate_hz, r->kind->hop, r->kind->n_rows);
-    json_str(j, "spec", text);
 }
 
 /* The window and the conventions of the view's data set; without one, those of a new data set. */
 static bool view_from_option(struct features_request *r, struct view_record *view, struct err *e)
 {
     static struct dataset like;
-    if (like_dir != NULL && preset_name != NULL)
-        return err_set(e, ERR_USAGE, "--like and --preset both say how: give one");
+    if (like_dir != NULL && (preset_name != NULL || kind_name != NULL))
+        return err_set(e, ERR_USAGE, "--like says how, as --preset and --kind do: give one");
     if (like_dir != NULL && !dataset_open(like_dir, &like, e))
         return false;
     if (like_dir != NULL)
@@ -119,6 +107,7 @@ static bool run_features(const struct args *args, struct err *e)
 {
     struct features_result result;
     struct view_record view;
+    char spec[SPEC_TEXT_BYTES];
     if (out_path == NULL)
         return err_set(e, ERR_USAGE, "where to? Give -o out.npy, out.png or out.svg");
     struct features_request request = {.audio_path = args->items[0],
@@ -134,8 +123,8 @@ static bool run_features(const struct args *args, struct err *e)
         return false;
     if (!want_json) {
         printf("%s: %zu %s x %zu frames, %" PRIu64 " ms from %" PRIu64 " ms\n", out_path,
-               result.n_rows, request.kind == NULL ? "mels" : request.kind->what, result.n_frames,
-               result.ms, result.start_ms);
+               result.n_rows, request.spec.kind == NULL ? "mels" : request.spec.kind->what,
+               result.n_frames, result.ms, result.start_ms);
         return true;
     }
     struct json j;
@@ -147,11 +136,12 @@ static bool run_features(const struct args *args, struct err *e)
     json_end(&j);
     json_u64(&j, "start_ms", result.start_ms);
     json_u64(&j, "ms", result.ms);
-    if (request.kind == NULL)
+    if (request.spec.kind == NULL)
         json_f64(&j, "ref_db", (double)result.ref_db);
     json_u64(&j, "rate_hz", result.rate_hz);
     json_u64(&j, "channels", result.n_channels);
-    print_spec(&j, &request);
+    feature_spec_text(&request.spec, spec);
+    json_str(&j, "spec", spec);
     json_end(&j);
     json_finish(&j);
     return true;

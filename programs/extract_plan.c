@@ -113,17 +113,21 @@ bool extract_plan_init(const struct settings *s, struct extract_plan *out, struc
         .needs_filter = s->sandbox.filter == SETTING_FILTER_REQUIRE,
     };
     p.n_clips_max = clips_max(s, &p);
+    if (!feature_settings_check(s, e))
+        return false;
     if (p.dtype != RECORD_F32 && !feature_spec_is_bounded(&p.spec))
         return err_set(e, ERR_USAGE,
-                       "store.dtype = %s holds decibels from -top_db to 0 and features.preset = %s "
-                       "gives other values: set store.dtype = f32",
+                       "store.dtype = %s holds decibels from -top_db to 0 and %s gives other "
+                       "values: set store.dtype = f32",
                        record_dtype_name(p.dtype),
-                       feature_preset_name((enum feature_preset)s->features.preset));
+                       p.spec.kind != NULL
+                           ? p.spec.kind->name
+                           : feature_preset_name((enum feature_preset)s->features.preset));
     p.spec_hash = feature_spec_hash(&p.spec);
     p.n_samples = feature_n_samples(&p.spec, p.clip.ms);
     p.n_frames = feature_n_frames(&p.spec, p.n_samples);
     if (!feature_spec_check(&p.spec, e) || !check_shape(&p, e) ||
-        !logmel_plan_new(&p.spec, &p.logmel, e))
+        !feature_plan_new(&p.spec, &p.features, e))
         goto failed;
     if (p.n_views > 1 && !augment_chain_new(s->augment.chain, &p.chain, e))
         goto failed;
@@ -138,9 +142,9 @@ failed:
 void extract_plan_release(struct extract_plan *p)
 {
     augment_chain_free(p->chain);
-    logmel_plan_free(p->logmel);
+    feature_plan_free(p->features);
     p->chain = NULL;
-    p->logmel = NULL;
+    p->features = NULL;
 }
 
 bool extract_plan_sandbox(const struct extract_plan *p, struct sandbox **out, struct err *e)

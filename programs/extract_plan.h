@@ -8,7 +8,7 @@
 #define REFRAIN_EXTRACT_PLAN_H
 
 #include "features/augment.h"
-#include "features/logmel.h"
+#include "features/feature.h"
 #include "ingest/clip.h"
 #include "ingest/sandbox_decoder.h"
 #include "programs/feature_settings.h"
@@ -29,7 +29,7 @@ struct extract_listener {
 struct extract_plan {
     struct feature_spec spec;
     uint64_t spec_hash;
-    struct logmel_plan *logmel;
+    struct feature_plan *features;
     struct augment_chain *chain; /* NULL when there is one view only */
     uint64_t augment_seed;       /* of this epoch's draws */
     uint32_t n_views;            /* of a clip: itself and its augmented positives */

@@ -21,7 +21,7 @@ struct extract_worker {
     size_t cap_resampled;
     float *view; /* plan->n_samples: what augmentation changes */
     float *db;   /* (n_frames, n_mels) */
-    struct logmel *logmel;
+    struct feature *feature;
     struct augment *augment; /* NULL when there is one view only */
     struct record_encoder *encoder;
 };
@@ -80,7 +80,7 @@ bool extract_worker_new(const struct extract_plan *plan, struct sandbox *sandbox
     buf_init(&w->file, plan->limits.max_bytes);
     w->view = mem_alloc_aligned(plan->n_samples, sizeof *w->view);
     w->db = mem_alloc_aligned(plan->n_frames * plan->spec.n_mels, sizeof *w->db);
-    w->logmel = logmel_new(plan->logmel);
+    w->feature = feature_new(plan->features);
     if (plan->chain != NULL)
         w->augment = augment_new(plan->chain, plan->spec.rate_hz);
     w->encoder = record_encoder_new(plan->dtype, plan->zstd_level);
@@ -98,7 +98,7 @@ void extract_worker_free(struct extract_worker *w)
         w->plan->listener->end(w->listener_state);
     record_encoder_free(w->encoder);
     augment_free(w->augment);
-    logmel_free(w->logmel);
+    feature_free(w->feature);
     mem_free(w->db);
     mem_free(w->view);
     mem_free(w->resampled);
@@ -179,7 +179,7 @@ static bool encode_view(struct extract_worker *w, struct extract_job *job, struc
         .spec_hash = plan->spec_hash,
         .source_id = job->source_id,
     };
-    bool ok = logmel_compute(w->logmel, samples, plan->n_samples, w->db, &meta.ref_db, &job->why);
+    bool ok = feature_compute(w->feature, samples, plan->n_samples, w->db, &meta.ref_db, &job->why);
     charge(job, STEP_LOGMEL, mark_ns);
     ok = ok && record_encode(w->encoder, w->db, plan->spec.top_db, &meta, &t->record, &job->why);
     charge(job, STEP_ENCODE, mark_ns);

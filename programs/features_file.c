@@ -85,16 +85,16 @@ static void transpose(const float *in, size_t n_rows, size_t n_columns, float *o
             out[c * n_rows + r] = in[r * n_columns + c];
 }
 
-static bool compute_logmel(const struct feature_spec *spec, const float *samples, size_t n_samples,
-                           float *out, float *out_ref_db, struct err *e)
+static bool compute(const struct feature_spec *spec, const float *samples, size_t n_samples,
+                    float *out, float *out_ref_db, struct err *e)
 {
-    struct logmel_plan *plan = NULL;
-    if (!logmel_plan_new(spec, &plan, e))
+    struct feature_plan *plan = NULL;
+    if (!feature_plan_new(spec, &plan, e))
         return false;
-    struct logmel *logmel = logmel_new(plan);
-    bool ok = logmel_compute(logmel, samples, n_samples, out, out_ref_db, e);
-    logmel_free(logmel);
-    logmel_plan_free(plan);
+    struct feature *feature = feature_new(plan);
+    bool ok = feature_compute(feature, samples, n_samples, out, out_ref_db, e);
+    feature_free(feature);
+    feature_plan_free(plan);
     return ok;
 }
 
@@ -113,13 +113,10 @@ static bool write_npy(const char *path, const float *values, const struct featur
 static bool write_features(const struct features_request *r, const float *samples, size_t n_samples,
                            struct features_result *out, struct err *e)
 {
-    const struct feature_kind *kind = r->kind;
-    out->n_rows = kind != NULL ? kind->n_rows : r->spec.n_mels;
-    out->n_frames =
-        kind != NULL ? 1 + n_samples / kind->hop : feature_n_frames(&r->spec, n_samples);
+    out->n_rows = r->spec.n_mels;
+    out->n_frames = feature_n_frames(&r->spec, n_samples);
     float *values = mem_alloc_aligned(size_max(1, out->n_rows * out->n_frames), sizeof *values);
-    bool ok = kind != NULL ? kind->compute(simd_best(), samples, n_samples, values, e)
-                           : compute_logmel(&r->spec, samples, n_samples, values, &out->ref_db, e);
+    bool ok = compute(&r->spec, samples, n_samples, values, &out->ref_db, e);
     if (ok && feature_picture_of(r->out_path) != FEATURE_PICTURE_NONE)
         ok = feature_picture_write(r->out_path, &r->spec, values, out->n_frames, e);
     else
@@ -142,7 +139,7 @@ static bool apply_view(const struct features_request *r, float *samples, size_t 
 static bool resample_clip(const struct features_request *r, const struct clip *clip,
                           float **out_samples, size_t *out_n, struct err *e)
 {
-    double rate_hz = r->kind != NULL ? r->kind->rate_hz : r->spec.rate_hz;
+    double rate_hz = r->spec.rate_hz;
     size_t n = resample_n_out(clip->n_samples, clip->rate_hz, rate_hz);
     *out_n = r->view != NULL ? feature_n_samples(&r->spec, r->ms) : n;
     size_t cap = size_max(size_max(n, *out_n), 1);
@@ -159,12 +156,9 @@ bool features_write(const struct features_request *r, struct features_result *ou
     float *resampled = NULL;
     bool ok = false;
     *out = (struct features_result){.start_ms = r->start_ms};
-    if (r->kind != NULL && feature_picture_of(r->out_path) != FEATURE_PICTURE_NONE)
+    if (r->spec.kind != NULL && feature_picture_of(r->out_path) != FEATURE_PICTURE_NONE)
         return err_set(e, ERR_USAGE, "pictures are drawn of the log-mel; write %s to a .npy",
-                       r->kind->name);
-    if (r->view != NULL && r->kind != NULL)
-        return err_set(e, ERR_USAGE, "a store holds log-mels; there is no %s of a view",
-                       r->kind->name);
+                       r->spec.kind->name);
     if ((r->view != NULL && !check_view(r, e)) || !audio_file_open(r->audio_path, &audio, e))
         goto out;
     out->ms = r->ms;

@@ -5,8 +5,7 @@
 #ifndef REFRAIN_FEATURES_FILE_H
 #define REFRAIN_FEATURES_FILE_H
 
-#include "features/kind.h"
-#include "features/logmel.h"
+#include "features/feature.h"
 #include "programs/view_record.h"
 
 struct features_request {
@@ -14,8 +13,7 @@ struct features_request {
     const char *out_path; /* .npy, float32 (n_rows, n_frames) as librosa has it; .png or .svg draw
                              the log-mel */
     uint64_t start_ms;
-    uint64_t ms;                     /* 0: to the end */
-    const struct feature_kind *kind; /* NULL: the log-mel of spec */
+    uint64_t ms; /* 0: to the end */
     struct feature_spec spec;
     /* The view that this is the record of, bit for bit: ms is the data set's clip.ms, silence where
      * the audio ends before. NULL: the window itself. */

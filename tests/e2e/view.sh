@@ -64,6 +64,17 @@ dataset "$work/odd" clip.ms=3333 features.n_mels=40 features.hop=300 augment.epo
 tap_ok "a store of other conventions" "$refrain" extract "$work/odd"
 tap_ok "--like takes them from the data set" remade "$work/odd" 1 2 245 40 --like "$work/odd"
 
+# Other features go into a store as the log-mel does.
+for kind in "mfcc 20" "chroma 12" "tempogram 384" "cqt 84"; do
+    name=${kind% *} rows=${kind#* }
+    dataset "$work/$name" features.kind="$name" clip.ms=8000 augment.positives=1
+    tap_ok "a store of $name" "$refrain" extract "$work/$name"
+    tap_ok "a clip is made again" remade "$work/$name" 0 0 345 "$rows" --like "$work/$name"
+    tap_ok "and a positive" remade "$work/$name" 0 1 345 "$rows" --like "$work/$name"
+done
+dataset "$work/eight" features.kind=cqt store.dtype=u8
+dataset "$work/more" features.kind=cqt features.n_mels=40
+
 refused() { # refused CODE TEXT COMMAND...
     code=$1 text=$2
     shift 2
@@ -72,6 +83,8 @@ refused() { # refused CODE TEXT COMMAND...
     cat "$work/refused"
     [ "$got" = "$code" ] && grep -q -- "$text" "$work/refused"
 }
+tap_ok "8 bits do not hold them" refused 2 "set store.dtype = f32" "$refrain" extract "$work/eight"
+tap_ok "they have no settings" refused 2 "leave features.preset" "$refrain" extract "$work/more"
 tap_ok "other conventions are refused" refused 2 "give --like DIR" \
     "$refrain" features "$work/audio/001.mp3" -o "$work/no.npy" --augment-record "$work/one.json" --preset librosa-0.8
 tap_ok "another file is refused" refused 1 "is not what the view was made of" \
@@ -80,7 +93,7 @@ tap_ok "a record without augment is refused" refused 1 'there is no "augment"' \
     "$refrain" features "$work/audio/001.mp3" -o "$work/no.npy" --augment-record '{"track": 1}'
 tap_ok "an unknown transform is refused" refused 2 'there is no transform "fly"' \
     "$refrain" features "$work/audio/001.mp3" -o "$work/no.npy" --augment-record '{"augment": "fly x=1"}'
-tap_ok "a kind is refused" refused 2 "no mfcc of a view" \
-    "$refrain" features "$work/audio/001.mp3" -o "$work/no.npy" --kind mfcc --augment-record '{"augment": ""}'
+tap_ok "and both together" refused 2 "give one" \
+    "$refrain" features "$work/audio/001.mp3" -o "$work/no.npy" --kind mfcc --like "$work/odd"
 tap_ok "nothing was written" test ! -e "$work/no.npy"
 tap_done

@@ -145,7 +145,7 @@ static bool run_kind(const struct feature_kind *kind, const float *x, size_t n, 
 {
     size_t n_out = (1 + n / kind->hop) * kind->n_rows;
     float *out = mem_alloc(n_out, sizeof *out);
-    bool ok = kind->compute(simd_best(), x, n, out, e);
+    bool ok = feature_kind_once(kind, simd_best(), x, n, out, e);
     if (ok)
         write_floats(out, n_out);
     mem_free(out);

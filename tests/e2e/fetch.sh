@@ -156,6 +156,20 @@ grown() {
         is "$(requests)" $((before + 1))
 }
 tap_ok "a grown CSV costs one request for its new row" grown
+changed() {
+    sed -e "s|^410,.*|410,N,A,http://127.0.0.1:$previewd_port/x/p3?changed|" -e '/^chunked,/d' "$work/wild/m.csv" >"$work/m.csv" &&
+        mv "$work/m.csv" "$work/wild/m.csv" && run "$work/wild" --json >"$work/changed.json" && states "$work/wild" >"$work/got" &&
+        is "$(json_get run.requests <"$work/changed.json")" 1 && is "$(json_get run.changed_rows <"$work/changed.json")" 1 &&
+        is "$(json_get rows <"$work/changed.json")" 39 && grep -qx "410 DONE " "$work/got" &&
+        grep -qx "chunked DONE " "$work/got"
+}
+tap_ok "a changed link costs one, a vanished row stays" changed
+by_cause() {
+    run "$work/wild" --retry cause=http_500,nothing_of_the_kind --json >"$work/retry.json" &&
+        is "$(json_get run.requests <"$work/retry.json")" 2 && states "$work/wild" >"$work/got" &&
+        grep -qx "status-500 DEAD http_500" "$work/got"
+}
+tap_ok "--retry cause= takes the rows of that cause and no others" by_cause
 
 # ---------------------------------------------------------------- refusals
 columns_missing() {
@@ -258,6 +272,21 @@ stops() {
         is "$("$refrain" status "$work/stop" --json | json_get states.DONE)" "$n"
 }
 tap_ok "SIGTERM commits what is there and exits 0" stops
+shows_standing() {
+    "$refrain" status "$work/stop" --json >"$work/status.json" && python3 - "$work/status.json" <<'PY'
+import json, sys
+s = json.load(open(sys.argv[1]))
+host, = (h for h in s["hosts"] if h["name"] == "127.0.0.1")
+print(host, s["latency_ms"], s["eta_s"], s["requests_per_row"])
+done = s["states"]["DONE"]
+assert host["permits"] == 10 and host["window_s"] == 1 and host["rows_left"] == 400 - done, "host"
+assert host["requests"] == s["requests"] >= done and host["paused_s"] == 0, "requests"
+assert s["latency_ms"]["n"] >= done and 0 < s["latency_ms"]["p50"] <= s["latency_ms"]["p99"], "latency"
+assert abs(s["eta_s"] - (400 - done) / 10) < 0.2 and 1 <= s["requests_per_row"] < 3, "quota"
+PY
+    "$refrain" status "$work/stop" | grep -q "host  *127.0.0.1: .* rows left, .* of 10 in 1 s free"
+}
+tap_ok "status shows hosts, permits, latency and the time by the quota" shows_standing
 previewd_end
 
 start_previewd

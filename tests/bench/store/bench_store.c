@@ -452,7 +452,7 @@ static void keys_in_order(enum store_order_mode mode, uint64_t keys[WRITTEN])
         keys[i] = store_key(keys[i], 0, 0);
 }
 
-static void bench_cold(const char *dir)
+static void bench_cold(const char *dir, const char *dtype)
 {
     enum { TIMES = 3 };
     struct err e = {0};
@@ -473,17 +473,20 @@ static void bench_cold(const char *dir)
         runs = fmax(runs, cold_store(dir, block, 2, 0, &block_us));
         device = fmax(device, fmax(sequential_rate(dir, O_DIRECT), sequential_rate(dir, 0)));
     }
-    printf("cold order=full threads=1 clips_per_s=%.0f plain_lmdb=%.0f to_plain=%.1f goal=5\n",
-           ours, plain, ours / plain);
-    printf("cold order=full threads=2 clips_per_s=%.0f to_plain=%.1f MB_per_s=%.0f "
+    printf("cold dtype=%s order=full threads=1 clips_per_s=%.0f plain_lmdb=%.0f to_plain=%.1f "
+           "goal=5\n",
+           dtype, ours, plain, ours / plain);
+    printf("cold dtype=%s order=full threads=2 clips_per_s=%.0f to_plain=%.1f MB_per_s=%.0f "
            "cpu_us_per_clip=%.0f\n",
-           two, two / plain, two * clip_bytes / 1e6, full_us);
-    printf("cold order=full threads=2 clips_per_s=%.0f cpu_us_per_clip=%.0f with a quarter of the "
+           dtype, two, two / plain, two * clip_bytes / 1e6, full_us);
+    printf("cold dtype=%s order=full threads=2 clips_per_s=%.0f cpu_us_per_clip=%.0f with a "
+           "quarter of the "
            "data pinned\n",
-           pinned, pinned_us);
-    printf("cold order=block threads=2 clips_per_s=%.0f MB_per_s=%.0f device_MB_per_s=%.0f "
-           "to_device=%.2f goal=0.70 cpu_us_per_clip=%.0f\n",
-           runs, runs * clip_bytes / 1e6, device / 1e6, runs * clip_bytes / device, block_us);
+           dtype, pinned, pinned_us);
+    printf(
+        "cold dtype=%s order=block threads=2 clips_per_s=%.0f MB_per_s=%.0f device_MB_per_s=%.0f "
+        "to_device=%.2f goal=0.70 cpu_us_per_clip=%.0f\n",
+        dtype, runs, runs * clip_bytes / 1e6, device / 1e6, runs * clip_bytes / device, block_us);
     mem_free(full);
     mem_free(block);
 }
@@ -519,8 +522,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(read); i++) {
         bench_write(dir, &clips, read[i]);
         bench_reads(dir, copy_us, read[i] == RECORD_U8 ? " goal=20000" : "");
-        if (read[i] == RECORD_U8)
-            bench_cold(dir);
+        if (read[i] != RECORD_ARCHIVE)
+            bench_cold(dir, record_dtype_name(read[i]));
         remove_store(dir);
     }
     rmdir(dir);

@@ -138,6 +138,7 @@ static void next_row(struct resolver *r, struct resolve_job *job, size_t from)
 {
     enum source_id id = source_of(r, job);
     job->at = next_open(job, from, id);
+    job->index = 0;
     job->form = source_get(id)->forms[FORM_TRACK] != NULL ? FORM_TRACK : FORM_WORDS;
     if (job->at == job->n)
         leave_source(r, job);
@@ -400,6 +401,14 @@ bool resolver_refill(struct resolver *r, struct err *e)
 void resolver_rewind(struct resolver *r)
 {
     r->is_rewind_due = true;
+}
+
+size_t resolver_open_rows(const struct resolver *r)
+{
+    size_t n = 0;
+    for (const struct resolve_job *job = r->oldest; job != NULL; job = job->younger)
+        n += job->n_open;
+    return n;
 }
 
 bool resolver_is_idle(const struct resolver *r)

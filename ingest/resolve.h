@@ -52,6 +52,7 @@ void resolver_free(struct resolver *r);                         /* NULL is fine 
 MUST_CHECK bool resolver_refill(struct resolver *r, struct err *e);
 /* Rows may have come into need again: look from the beginning. */
 void resolver_rewind(struct resolver *r);
+size_t resolver_open_rows(const struct resolver *r); /* of its jobs */
 bool resolver_is_idle(const struct resolver *r); /* no job, and no row in need that it knows of */
 
 /* The first job that wants to ask this source now, NULL for none. */

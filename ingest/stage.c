@@ -73,8 +73,11 @@ static bool is_finished(struct stage *s)
     if (s->drain_ns != 0)
         return true;
     /* Queued, and their hosts pause for long: another run's business. */
-    bool is_parked = s->p->once && todo_taken(s->todo) == todo_queued(s->todo) &&
-                     todo_queued(s->todo) > 0 && stage_next_start_ns(s) > s->now_ns + PARKED_NS;
+    size_t n_waiting = todo_queued(s->todo);
+    if (s->resolver != NULL)
+        n_waiting += resolver_open_rows(s->resolver);
+    bool is_parked = s->p->once && todo_taken(s->todo) == n_waiting && n_waiting > 0 &&
+                     stage_next_start_ns(s) > s->now_ns + PARKED_NS;
     if (is_parked)
         return true;
     if (todo_taken(s->todo) > 0 || (s->resolver != NULL && !resolver_is_idle(s->resolver)))

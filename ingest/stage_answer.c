@@ -38,6 +38,9 @@ static bool resolve_instead(struct stage *s, struct todo_item *item, const char 
         return false;
     if (item->source != SOURCE_NONE)
         item->sources_tried |= (uint8_t)(1U << item->source);
+    uint8_t sources = stage_source_bits(s);
+    if ((item->sources_tried & sources) == sources)
+        return false;
     item->attempts = 0;
     item->artist_key = title_artist_key(item->artist);
     stage_push_outcome(s, item, ROW_NEED, cause, 0, NULL);

@@ -111,11 +111,15 @@ MUST_CHECK bool stage_remember_hosts(struct stage *s, struct err *e);
 
 /* ---------------------------------------------------------------- stage_resolve.c */
 
+/* The sources there are, as bits of catalog_row.sources_tried. */
+uint8_t stage_source_bits(const struct stage *s);
 MUST_CHECK bool stage_open_resolver(struct stage *s, struct err *e);
 /* Rows without a link become NEED for the sources there are. */
 MUST_CHECK bool stage_find_needs(struct stage *s, struct err *e);
 MUST_CHECK bool stage_start_queries(struct stage *s, struct err *e);
 uint64_t stage_next_query_ns(struct stage *s);
+/* What is left to ask the first source: a query for each artist in need. */
+MUST_CHECK bool stage_count_artists(struct stage *s, struct err *e);
 void stage_apply_page(struct stage *s, struct resolve_job *job, const struct fetch_answer *a);
 
 /* ---------------------------------------------------------------- stage_answer.c */

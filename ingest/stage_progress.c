@@ -30,7 +30,8 @@ static bool count_due(void *arg, struct catalog_due due, const struct catalog_ro
 bool stage_count_left(struct stage *s, struct err *e)
 {
     memset(s->n_left, 0, sizeof s->n_left);
-    return catalog_each_due(s->catalog, (struct catalog_due){0}, count_due, s, e);
+    return catalog_each_due(s->catalog, (struct catalog_due){0}, count_due, s, e) &&
+           stage_count_artists(s, e);
 }
 
 void stage_row_ended(struct stage *s, const struct todo_item *item)

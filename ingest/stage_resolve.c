@@ -52,16 +52,51 @@ bool stage_open_resolver(struct stage *s, struct err *e)
         s->source_groups[id] = hosts_find(s->hosts, host);
     }
     s->resolver = resolver_new(&params);
+    return stage_count_artists(s, e);
+}
+
+struct artists {
+    uint64_t n, last_key;
+};
+
+static bool count_artist(void *arg, const struct catalog_row *row)
+{
+    struct artists *a = arg;
+    a->n += a->n == 0 || row->artist_key != a->last_key;
+    a->last_key = row->artist_key;
     return true;
+}
+
+bool stage_count_artists(struct stage *s, struct err *e)
+{
+    struct artists a = {0};
+    if (s->resolver == NULL)
+        return true;
+    if (!catalog_each_need(s->catalog, (struct catalog_need){0}, count_artist, &a, e))
+        return false;
+    s->n_left[s->source_groups[s->p->sources[0]]] += a.n;
+    return true;
+}
+
+uint8_t stage_source_bits(const struct stage *s)
+{
+    uint8_t bits = 0;
+    for (size_t i = 0; i < s->p->n_sources; i++)
+        bits |= (uint8_t)(1U << s->p->sources[i]);
+    return bits;
 }
 
 bool stage_find_needs(struct stage *s, struct err *e)
 {
-    uint8_t sources = 0;
-    uint64_t n;
-    for (size_t i = 0; i < s->p->n_sources; i++)
-        sources |= (uint8_t)(1U << s->p->sources[i]);
-    if (!again_by_source(s->catalog, sources, &n, e))
+    uint8_t sources = stage_source_bits(s);
+    struct catalog_totals t;
+    uint64_t n = 0;
+    if (!catalog_totals(s->catalog, &t, e))
+        return false;
+    bool may_change = sources == 0
+                          ? t.states[ROW_NEED] > 0
+                          : t.states[ROW_NO_MATCH] + t.states[ROW_GONE] + t.states[ROW_DEAD] > 0;
+    if (may_change && !again_by_source(s->catalog, sources, &n, e))
         return false;
     if (n > 0 && sources != 0)
         log_info("rows need a link", "n=%" PRIu64, n);
@@ -163,6 +198,7 @@ void stage_apply_page(struct stage *s, struct resolve_job *job, const struct fet
         fail_query(s, job, a->status == 200 ? "broken" : status);
     } else {
         (void)stage_tell_host(s, group_i, a, RETRY_DONE, 0);
+        s->n_left[group_i] -= s->n_left[group_i] > 0;
         resolver_take_page(s->resolver, job, &page);
     }
     source_page_release(&page);

@@ -182,14 +182,20 @@ static void set_title(struct song *s, const char *text)
         memcpy(s->title, folded, sizeof s->title);
 }
 
-static void set_artist(char out[TITLE_BYTES], const char *text)
+static size_t set_words(char out[TITLE_BYTES], const char *text)
 {
     char folded[TITLE_BYTES];
     fold(text, folded);
     size_t n = append_words(out, 0, folded, strlen(folded));
     if (n == 0)
         memcpy(out, folded, TITLE_BYTES);
-    else if (strncmp(out, "the ", 4) == 0 && strcmp(out, "the the") != 0)
+    return n;
+}
+
+static void set_artist(char out[TITLE_BYTES], const char *text)
+{
+    size_t n = set_words(out, text);
+    if (n > 4 && strncmp(out, "the ", 4) == 0)
         memmove(out, out + 4, n - 3);
 }
 
@@ -203,7 +209,7 @@ void song_init(struct song *s, const char *title, const char *artist, uint32_t d
 uint64_t title_artist_key(const char *artist)
 {
     char words[TITLE_BYTES];
-    set_artist(words, artist);
+    (void)set_words(words, artist);
     return hash64(words, strlen(words), 0);
 }
 

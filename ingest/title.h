@@ -27,7 +27,7 @@ void song_init(struct song *s, const char *title, const char *artist, uint32_t d
  */
 uint16_t song_score(const struct song *wanted, const struct song *found, uint32_t grain_ms);
 
-/* Equal for artists that differ in case, accents, punctuation or a leading "the" only. */
+/* Equal for artists that differ in case, accents or punctuation only. */
 uint64_t title_artist_key(const char *artist);
 
 #endif

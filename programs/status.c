@@ -1,4 +1,5 @@
 #include "programs/status.h"
+#include "ingest/source.h"
 
 #include "base/clock.h"
 #include "programs/csv_out.h"
@@ -160,7 +161,10 @@ static bool write_row(void *arg, const struct joined_row *joined)
 {
     struct csv_out *out = arg;
     const struct catalog_row *row = joined->row;
-    char not_before[24] = "", dup_of[24] = "";
+    char not_before[24] = "", dup_of[24] = "", match[24] = "";
+    bool is_sourced = row->source != SOURCE_NONE && row->source < SOURCES;
+    if (is_sourced)
+        snprintf(match, sizeof match, "%.3f", row->match_permille / 1000.0);
     if (row->state == ROW_WAIT)
         snprintf(not_before, sizeof not_before, "%" PRId64, row->not_before_s);
     if (row->state == ROW_DUP)
@@ -176,14 +180,16 @@ static bool write_row(void *arg, const struct joined_row *joined)
     csv_out_u64(out, joined->n_views);
     csv_out_text(out, row->artist);
     csv_out_text(out, row->name);
+    csv_out_text(out, is_sourced ? source_get(row->source)->name : "");
+    csv_out_text(out, match);
     return csv_out_end(out);
 }
 
 static bool write_rows(const struct dataset *d, struct csv_out *out, struct err *e)
 {
-    static const char *const columns[] = {"row",      "track_id",   "state",         "cause",
-                                          "attempts", "not_before", "preview_bytes", "dup_of",
-                                          "clips",    "artist",     "name"};
+    static const char *const columns[] = {
+        "row",    "track_id", "state",  "cause", "attempts", "not_before", "preview_bytes",
+        "dup_of", "clips",    "artist", "name",  "source",   "match"};
     struct catalog *catalog = NULL;
     struct store *store = NULL;
     struct spool *spool = NULL;

@@ -57,8 +57,9 @@ pids="$pids $!"
     exit 1
 }
 previewd_stats >"$work/stats.json"
+"$refrain" status "$work/d" --rows "$work/rows.csv" >/dev/null
 python3 - "$work" <<'PY'
-import json, sys
+import csv, json, sys
 work = sys.argv[1]
 run = json.load(open(work + "/run.json"))
 calls = json.load(open(work + "/stats.json"))["calls"]["deezer"]
@@ -66,4 +67,8 @@ rows, artists, pages = map(int, open(work + "/want").read().split())
 print(f"resolve      {rows} rows of {artists} artists, {pages} pages of 100: {calls} queries "
       f"({calls / pages:.3f} of the pages, goal 1; {calls / rows:.3f} a row), "
       f"{run['states']}, {run['run']['seconds']:.0f} s")
+left = [row for row in csv.DictReader(open(work + "/rows.csv", encoding="utf-8", newline=""))
+        if row["state"] != "DONE"]
+for row in left[:5]:
+    print("             ", row["track_id"], row["state"], row["cause"])
 PY

@@ -9,7 +9,7 @@ fetch=$B/bin/refrain-fetch
 corpus=$work/corpus
 
 # One preview for all songs, 2 s of MP3 frames; songs.csv is what the APIs know, 300 songs of 60
-# artists, the first of them with 132.
+# artists, the first of them with 132, and one whose artist the API takes for another one.
 mkdir -p "$corpus/previews"
 python3 - "$corpus" <<'PY'
 import csv, random, sys
@@ -23,6 +23,7 @@ with open(sys.argv[1] + "/songs.csv", "w", encoding="utf-8", newline="") as file
     for i, artist in enumerate(songs):
         out.writerow([f"ID{i}", f"Söng Number {i} (Remastered 2011)", f"The Ärtist {artist} & Friends",
                       "nan", 180000 + 997 * i])
+    out.writerow(["ID300", "A Lonely Song", "The Ärtist 3 and Friends", "nan", 200000])
 PY
 
 # dataset DIR [KEY=VALUE...]: with DIR/m.csv from stdin.
@@ -79,7 +80,7 @@ end_pair() {
 }
 
 # ---------------------------------------------------------------- off, unless
-start_pair --limit 40/1 --enforce --rtt-ms 20 --jitter 1
+start_pair --limit 40/1 --enforce --client-header User-Agent --rtt-ms 20 --jitter 1
 off_by_default() {
     some 0 5 | dataset "$work/off" && run_json "$work/off" && is "$(states)" '{"NO_MATCH": 5}' &&
         is "$(calls)" 0
@@ -96,18 +97,22 @@ tap_ok "a source is not asked without a contact" contact_needed
 # ---------------------------------------------------------------- by artist
 by_artist() {
     sourced "$work/artist" "" fetch.limit.127.0.0.1=40/1 <"$corpus/songs.csv"
-    run_json "$work/artist" && is "$(states)" '{"DONE": 300}' &&
-        is "$(calls)" 61 && # 60 artists, one with a second page
-        is "$(json_get run.resolved <"$work/run.json")" 300 &&
-        is "$(json_get run.queries <"$work/run.json")" 61
+    run_json "$work/artist" && is "$(states)" '{"DONE": 301}' &&
+        is "$(calls)" 62 && # 60 artists, one with a second page, one with a song to ask for alone
+        is "$(json_get run.resolved <"$work/run.json")" 301 &&
+        is "$(json_get run.queries <"$work/run.json")" 62 &&
+        "$refrain" status "$work/artist" --rows "$work/rows.csv" >/dev/null &&
+        is "$(grep -c ',deezer,[01]\.[0-9]*' "$work/rows.csv")" 301
 }
-tap_ok "300 rows of 60 artists cost 60 queries and a page" by_artist
+tap_ok "301 rows of 60 artists cost 60 queries, a page and a song" by_artist
 within_limit() {
     curl -sf "http://127.0.0.1:$api_port/stats" >"$work/stats.json"
     python3 - "$work/stats.json" <<'PY'
 import json, sys
 stats = json.load(open(sys.argv[1]))
-assert stats["requests"] == 61 and not any(stats["violations"].values()), stats
+assert stats["requests"] == 62 and not any(stats["violations"].values()), stats
+who, = stats["violations_by_client"]
+assert who.startswith("refrain/") and who.endswith(" (test@example.org)"), who
 PY
 }
 tap_ok "within the limit of the API" within_limit

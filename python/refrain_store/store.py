@@ -18,7 +18,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 KeysLike = Union[Sequence[int], np.ndarray]
 
 _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.uint8): 1}
-_STORED_AS = {1: "u8", 2: "u12", 3: "f32"}
+_STORED_AS = {1: "u8", 2: "u12", 3: "f32", 4: "raw", 5: "archive"}
 _FULL, _BLOCK, _TRIPLETS, _GROUPS = 1, 2, 3, 4
 
 
@@ -269,7 +269,7 @@ class Store:
                    threads: int = 1) -> np.ndarray:
         """Decodes the records of these keys, in this order, to (n, frames, mels).
 
-        dtype float32 is dB; uint8 (of a u8 store) is levels, dB = level * scale + offset with
+        dtype float32 is dB; uint8 (of a store of u8, raw or archive) is levels, dB = level * scale + offset with
         stat()'s. `out` is used when given: C-contiguous, of that dtype and shape (its dtype
         counts then); else the array is new, in memory of an earlier one that nobody has any
         more. A missing key is a KeyError. The GIL is free while it reads."""

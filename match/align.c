@@ -26,6 +26,7 @@ enum {
     CELL_OFFSET = 24,   /* 1.5 deviations */
     CELL_CAP = 24,
     SKIP_COST = 5,   /* 0.3 deviations for a step that leaves a frame out */
+    TRIM_COST = 8,   /* half a deviation a cell */
     NEAR = 7,        /* columns: a second */
     HARMONY_PART = 5 /* of 16, in both; the rest is the melody's */
 };
@@ -523,6 +524,28 @@ static void blot_out(struct aligner *al, enum align_mode mode, const struct alig
     }
 }
 
+/* A local alignment runs on beyond a passage as long as chance gives it anything. The part of the
+ * path whose cells add up to most after TRIM_COST is taken off each is where the passage is. */
+static void trim(const struct aligner *al, enum align_mode mode, struct align_path *path)
+{
+    int32_t sum = 0, best = INT32_MIN;
+    size_t from = 0, best_from = 0, best_to = 0;
+    for (size_t k = 0; k < path->n_cells; k++) {
+        if (sum < 0) {
+            sum = 0;
+            from = k;
+        }
+        sum += al->cells[mode][path->cells[k].a * al->stride + path->cells[k].b] - TRIM_COST;
+        if (sum > best) {
+            best = sum;
+            best_from = from;
+            best_to = k + 1;
+        }
+    }
+    path->cells += best_from;
+    path->n_cells = best_to - best_from;
+}
+
 static void sum_aspects(const struct aligner *al, struct align_path *path)
 {
     static const enum align_mode mode_of[ASPECTS] = {ALIGN_HARMONY, ALIGN_MELODY};
@@ -560,8 +583,10 @@ size_t aligner_trace(struct aligner *al, const struct align_side *b, enum align_
     }
     if (n > 0) /* once more, without blots */
         make_cells(al, ALIGN_ALL, rotation);
-    for (size_t k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++) {
+        trim(al, mode, &out[k]);
         sum_aspects(al, &out[k]);
+    }
     return n;
 }
 

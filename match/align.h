@@ -45,7 +45,7 @@ struct align_cell {
     uint16_t a, b;
 };
 
-/* A path from its first cell to its end. */
+/* A path, its ends trimmed to where the passage is (the score is that of the whole path). */
 struct align_path {
     struct align_end end;
     size_t n_cells;

@@ -458,7 +458,7 @@ static void bench_cold(const char *dir, const char *dtype)
     struct err e = {0};
     struct compact_report compacted;
     uint64_t *full = mem_alloc(WRITTEN, sizeof *full), *block = mem_alloc(WRITTEN, sizeof *block);
-    double plain = 0, ours = 0, two = 0, pinned = 0, runs = 0, device = 0;
+    double plain = 0, ours = 0, two = 0, pinned = 0, one_run = 0, runs = 0, device = 0;
     double full_us = 1e9, pinned_us = 1e9, block_us = 1e9;
     if (!store_compact(dir, &compacted, &e))
         die(&e);
@@ -470,6 +470,7 @@ static void bench_cold(const char *dir, const char *dtype)
         ours = fmax(ours, cold_store(dir, full, 1, 0, &full_us));
         two = fmax(two, cold_store(dir, full, 2, 0, &full_us));
         pinned = fmax(pinned, cold_store(dir, full, 2, compacted.bytes_after / 4, &pinned_us));
+        one_run = fmax(one_run, cold_store(dir, block, 1, 0, &block_us));
         runs = fmax(runs, cold_store(dir, block, 2, 0, &block_us));
         device = fmax(device, fmax(sequential_rate(dir, O_DIRECT), sequential_rate(dir, 0)));
     }
@@ -483,6 +484,8 @@ static void bench_cold(const char *dir, const char *dtype)
            "quarter of the "
            "data pinned\n",
            dtype, pinned, pinned_us);
+    printf("cold dtype=%s order=block threads=1 clips_per_s=%.0f to_device=%.2f\n", dtype, one_run,
+           one_run * clip_bytes / device);
     printf(
         "cold dtype=%s order=block threads=2 clips_per_s=%.0f MB_per_s=%.0f device_MB_per_s=%.0f "
         "to_device=%.2f goal=0.70 cpu_us_per_clip=%.0f\n",

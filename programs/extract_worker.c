@@ -298,8 +298,8 @@ static bool read_and_cut(struct extract_worker *w, struct extract_job *job,
                          const struct decode_info *info, uint64_t track_key, uint64_t *mark_ns)
 {
     const struct pcm *pcm = NULL;
-    uint64_t from, to;
-    uint32_t n_clips;
+    uint64_t from = 0, to = 0;
+    uint32_t n_clips = 0;
     return choose_clips(w, job, info, track_key, &n_clips, &from, &to) &&
            (w->plan->listener == NULL || tell_listener(w, job, info, mark_ns)) &&
            read_frames(w, job, from, to, &pcm, mark_ns) &&

@@ -94,10 +94,10 @@ tap_ok "is a copy, played 6 % faster" holds \
      and abs(m["copy"]["pitch_ratio"] - 1.06) < 0.005 and m["copy"]["share"] > 0.9'
 tap_ok "and the other way round slower" match "$work/shifted.mp3" "$song"
 tap_ok "by as much" holds 'abs(m["copy"]["tempo_ratio"] * 1.06 - 1) < 0.005'
-tap_ok "copies cut to 5 s in all four ways are found where they were cut" python3 - "$corpus" "$refrain" <<'PY'
+tap_ok "copies cut to 5 s are found where they were cut" python3 - "$corpus" "$refrain" <<'PY'
 import csv, hashlib, json, subprocess, sys
 corpus, refrain = sys.argv[1:]
-for row in list(csv.DictReader(open(corpus + "/copies.csv")))[4:]:  # the cut ones
+for row in list(csv.DictReader(open(corpus + "/copies.csv")))[4:6]:  # cut; all in tests/soak
     name = hashlib.sha1(row["track_id"].encode()).hexdigest()
     run = subprocess.run([refrain, "match", f"{corpus}/previews/{name}",
                           f"{corpus}/copies/{row['file']}", "--json"],

@@ -43,9 +43,9 @@ struct committer {
     /* below: under mu */
     struct outcome *done; /* ring of max_outcomes */
     size_t done_head, n_done;
-    size_t n_pending;                      /* outcomes that are not durable */
-    uint64_t waiting_bytes;                /* of bodies in memory */
-    uint64_t tmp_bytes;                    /* of files in spool/tmp */
+    size_t n_pending;       /* outcomes that a kill would cost: neither published nor committed */
+    uint64_t waiting_bytes; /* of bodies in memory */
+    uint64_t tmp_bytes;     /* of files in spool/tmp */
     uint64_t spool_bytes, disk_free_bytes; /* spool/tmp included */
     uint64_t requests, throttled, bytes;
     bool has_news;
@@ -134,9 +134,9 @@ static void deliver_group(struct committer *c)
     for (size_t i = 0; i < c->n_group; i++) {
         assert(c->n_done < c->params.max_outcomes);
         c->done[(c->done_head + c->n_done++) % c->params.max_outcomes] = c->group[i]->outcome;
+        c->n_pending -= !c->group[i]->has_file;
         mem_free(c->group[i]);
     }
-    c->n_pending -= c->n_group;
     pthread_mutex_unlock(&c->mu);
     c->n_group = 0;
     wake(c);
@@ -162,9 +162,13 @@ static bool publish_group(struct committer *c, struct err *e)
         }
     if (!spool_publish(c->params.spool, items, n, e))
         return false;
+    /* What is published is found again after a kill: it is not at risk any more. */
     pthread_mutex_lock(&c->mu);
     c->tmp_bytes -= n_bytes;
+    c->n_pending -= n;
     pthread_mutex_unlock(&c->mu);
+    if (n > 0)
+        wake(c);
     return true;
 }
 

@@ -97,34 +97,20 @@ LANE_BODY void fft_slot_put(struct lane_cpx *slot, size_t l, struct fft_cpx x)
     slot->im[l] = x.im;
 }
 
-/* slots: work + first_slot[i]. Slots 0, 2, 4 and 6. */
-LANE_BODY void fft_first_ends(struct lane_cpx slots[8], size_t l, struct fft_two a,
-                              struct fft_two b, struct fft_two c, struct fft_two d)
-{
-    struct fft_four y = fft_join4_ends((struct fft_four){a.a, b.a, c.a, d.a});
-    fft_slot_put(slots, l, y.a);
-    fft_slot_put(slots + 2, l, y.b);
-    fft_slot_put(slots + 4, l, y.c);
-    fft_slot_put(slots + 6, l, y.d);
-}
-
-/* Slots 1, 3, 5 and 7. w: the plan's levels[0].twiddles. */
-LANE_BODY void fft_first_rest(struct lane_cpx slots[8], size_t l, struct fft_two a,
-                              struct fft_two b, struct fft_two c, struct fft_two d, const double *w)
-{
-    struct fft_four y = fft_join4((struct fft_four){a.b, b.b, c.b, d.b}, w);
-    fft_slot_put(slots + 1, l, y.a);
-    fft_slot_put(slots + 3, l, y.b);
-    fft_slot_put(slots + 5, l, y.c);
-    fft_slot_put(slots + 7, l, y.d);
-}
-
-/* Both. */
+/* Of leaves 0 to 3. slots: work + first_slot[i]; w: the plan's levels[0].twiddles. */
 LANE_BODY void fft_first(struct lane_cpx slots[8], size_t l, struct fft_two a, struct fft_two b,
                          struct fft_two c, struct fft_two d, const double *w)
 {
-    fft_first_ends(slots, l, a, b, c, d);
-    fft_first_rest(slots, l, a, b, c, d, w);
+    struct fft_four ends = fft_join4_ends((struct fft_four){a.a, b.a, c.a, d.a});
+    struct fft_four rest = fft_join4((struct fft_four){a.b, b.b, c.b, d.b}, w);
+    fft_slot_put(slots, l, ends.a);
+    fft_slot_put(slots + 1, l, rest.a);
+    fft_slot_put(slots + 2, l, ends.b);
+    fft_slot_put(slots + 3, l, rest.b);
+    fft_slot_put(slots + 4, l, ends.c);
+    fft_slot_put(slots + 5, l, rest.c);
+    fft_slot_put(slots + 6, l, ends.d);
+    fft_slot_put(slots + 7, l, rest.d);
 }
 
 /* work: n / 2 slots behind the first two passes. Forward, e^{-i...}, not scaled. Afterwards bin k,

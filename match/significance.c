@@ -6,11 +6,11 @@
 #include <stdlib.h>
 
 /* How much the logarithm of the area counts; 1 by theory, for which cells would have to be
- * independent. Measured on songs cut to a half and a quarter (docs/MATCH.md). */
-static const double GROWTH = 1.0;
+ * independent. Measured on songs cut to a half and to a quarter (docs/MATCH.md). */
+static const double GROWTH = 1.2;
 
 const struct null_model null_model_default = {
-    .laws = {[ALIGN_HARMONY] = {500, 120}, [ALIGN_MELODY] = {245, 42}, [ALIGN_BOTH] = {220, 50}},
+    .laws = {[ALIGN_HARMONY] = {125, 50}, [ALIGN_MELODY] = {249, 42}, [ALIGN_BOTH] = {139, 29}},
 };
 
 static double longer(const struct null_law *law, size_t n_a, size_t n_b)
@@ -57,7 +57,7 @@ bool null_law_fit(double *scores, size_t n, struct null_law *out)
     qsort(scores, n, sizeof *scores, double_compare);
     double sx = 0, sy = 0, sxx = 0, sxy = 0;
     for (size_t k = 0; k < QUANTILES; k++) {
-        double p = 0.5 + 0.49 * (double)k / (QUANTILES - 1);
+        double p = 0.5 + 0.46 * (double)k / (QUANTILES - 1);
         double x = -log(-log(p)), at = p * (double)(n - 1), part = at - floor(at);
         size_t i = (size_t)at;
         double y = scores[i] + (i + 1 < n ? part * (scores[i + 1] - scores[i]) : 0);

@@ -40,7 +40,7 @@ double null_model_evalue(const struct null_model *m, enum align_mode mode, doubl
 double null_law_score(const struct null_law *law, double chance, size_t n_a, size_t n_b);
 
 /* From the scores of unrelated pairs, corrected for length by null_law_level: the line through
- * their quantiles from .5 to .99. What lies above is left to the law, because a few pairs of any
+ * their quantiles from .5 to .96. What lies above is left to the law, because a few pairs of any
  * library are not unrelated. Sorts the scores. False, and *out untouched, when they are fewer than
  * NULL_PAIRS_MIN or hardly differ. */
 MUST_CHECK bool null_law_fit(double *scores, size_t n, struct null_law *out);

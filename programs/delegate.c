@@ -46,8 +46,25 @@ static bool command_is_plain(const char *name)
     return len > 0 && len < WORD_MAX_BYTES && name[len] == '\0' && name[0] != '-';
 }
 
+/* What the alignment and the fingerprints are worth is measured by the program that knows them:
+ * `refrain eval DIR --by align`. */
+static bool is_measured_by_match(int argc, char **argv)
+{
+    if (strcmp(argv[1], "eval") != 0)
+        return false;
+    for (int i = 2; i < argc; i++) {
+        const char *by = strncmp(argv[i], "--by=", 5) == 0              ? argv[i] + 5
+                         : strcmp(argv[i], "--by") == 0 && i + 1 < argc ? argv[i + 1]
+                                                                        : NULL;
+        if (by != NULL && strcmp(by, "model") != 0)
+            return true;
+    }
+    return false;
+}
+
 bool delegate_exec(int argc, char **argv, struct err *e)
 {
+    static const struct delegate eval_by_match = {"eval", "refrain-match", "eval", ""};
     const char *name = argv[1];
     if (!command_is_plain(name))
         return err_set(e, ERR_USAGE, "there is no command '%.64s'", name);
@@ -55,6 +72,8 @@ bool delegate_exec(int argc, char **argv, struct err *e)
     for (size_t i = 0; i < n_delegates; i++)
         if (strcmp(delegates[i].command, name) == 0)
             known = &delegates[i];
+    if (is_measured_by_match(argc, argv))
+        known = &eval_by_match;
 
     char program[WORD_MAX_BYTES + sizeof "refrain-"], path[PATH_BYTES];
     snprintf(program, sizeof program, "refrain-%s", name);

@@ -266,6 +266,8 @@ static void print_eval(const struct evaluate_result *r)
     print_alarms(r);
 }
 
+static const char *eval_by = "model"; /* refrain sends every other axis to refrain-match */
+
 static bool run_eval(const struct args *args, struct err *e)
 {
     static struct dataset dataset;
@@ -322,6 +324,8 @@ static const struct option train_options[] = {
 };
 
 static const struct option eval_options[] = {
+    {"by", 0, OPTION_STR, &eval_by, "AXIS",
+     "model; refrain eval --by align measures the alignment"},
     {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: figures about versions"},

@@ -137,9 +137,10 @@ static int add_rules(scmp_filter_ctx filter, const struct confinement *c)
 /* 0 or an errno. */
 static int load_filter(const struct confinement *c)
 {
+    errno = 0;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (filter == NULL)
-        return ENOMEM;
+    if (filter == NULL) /* the library has asked the kernel and got no for an answer */
+        return errno != 0 ? errno : ENOSYS;
     int error = add_rules(filter, c);
     if (error == 0) {
         errno = 0;

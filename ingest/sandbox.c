@@ -213,8 +213,10 @@ static enum sandbox_result worker_ready(struct sandbox_worker *w, struct sandbox
     if (!ready->is_limited)
         err_set(e, ERR_FATAL, "a decoder process cannot be confined: %s", ready->why);
     else
-        err_set_errno(e, ERR_FATAL, ready->filter_error,
-                      "the kernel refuses the system call filter that the configuration requires");
+        err_set_errno(
+            e, ERR_FATAL, ready->filter_error,
+            "no system call filter (seccomp) for decoders, and sandbox.filter = require; with "
+            "prefer they have resource limits alone");
     (void)worker_end(w);
     return SANDBOX_FAILED;
 }

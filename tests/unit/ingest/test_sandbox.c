@@ -313,7 +313,7 @@ static int without_filter(void)
     needy.needs_filter = true;
     if (sandbox_open(&needy, &s, &e))
         return 7;
-    return e.kind == ERR_FATAL && strstr(e.msg, "requires") != NULL ? 0 : 8;
+    return e.kind == ERR_FATAL && strstr(e.msg, "sandbox.filter = require") != NULL ? 0 : 8;
 }
 
 static void test_without_filter(void)

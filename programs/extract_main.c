@@ -205,7 +205,8 @@ static const struct program program = {
     .name = "refrain-extract",
     .summary = "previews to log-mel tensors",
     .description =
-        "Decodes MP3, AAC in MP4, Ogg, FLAC and WAV, cuts one clip from each preview, computes its "
+        "Decodes MP3, AAC in MP4, Ogg, FLAC and WAV in processes that can open nothing and do "
+        "nothing else, cuts one clip from each preview or several (clip.policy), computes its "
         "log-mel and those of its augmented positives, and commits them to the store. A preview's "
         "file goes only after the commit that holds its tensors; killed at any instant, the same "
         "command goes on and ends in the same store. A preview that cannot be used is moved to "

@@ -8,6 +8,7 @@
 #include "programs/match_eval.h"
 #include "programs/match_page.h"
 #include "programs/match_sequences.h"
+#include "programs/report_calibration.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -137,6 +138,16 @@ static bool run_search(const struct args *args, struct err *e)
     return ok;
 }
 
+/* What `refrain report` draws. */
+static bool keep_calibration(const char *dir, const struct eval_result *r, struct err *e)
+{
+    struct calibration_point points[EVAL_EVALUES];
+    for (size_t i = 0; i < EVAL_EVALUES; i++)
+        points[i] = (struct calibration_point){eval_evalues[i], r->expected[i], r->chance[i].value,
+                                               r->chance[i].lo, r->chance[i].hi};
+    return calibration_write(dir, points, EVAL_EVALUES, e);
+}
+
 /* `refrain eval` comes here for every --by but model, which refrain-train measures. */
 static bool run_eval(const struct args *args, struct err *e)
 {
@@ -148,7 +159,8 @@ static bool run_eval(const struct args *args, struct err *e)
         return err_set(e, ERR_USAGE, "--by align needs --groups FILE.csv (track_id,work_id)");
     if (!match_catalogue_open(args->items[0], (unsigned)threads, &c, e))
         return false;
-    bool ok = match_eval(&c, groups_path, segments_path, &r, e);
+    bool ok =
+        match_eval(&c, groups_path, segments_path, &r, e) && keep_calibration(c.dataset.dir, &r, e);
     match_catalogue_close(&c);
     if (ok && want_json)
         match_eval_json(&r, stdout);

@@ -4,6 +4,7 @@
 #include "programs/feature_settings.h"
 #include "programs/html.h"
 #include "programs/plot.h"
+#include "programs/report_calibration.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -602,6 +603,14 @@ static void section_conf(struct span conf_text, FILE *out)
     fputs("</table></div>\n", out);
 }
 
+/* ---------------------------------------------------------------- matching */
+
+static void section_matching(const struct dataset *d, FILE *out)
+{
+    struct calibration_point points[CALIBRATION_POINTS_MAX];
+    report_calibration(points, calibration_read(d->dir, points), out);
+}
+
 /* ---------------------------------------------------------------- page */
 
 void report_html(const struct dataset *d, struct report_data *r, struct span conf_text,
@@ -613,6 +622,7 @@ void report_html(const struct dataset *d, struct report_data *r, struct span con
     section_clips(d, r, out);
     section_store(d, r, out);
     section_models(r, out);
+    section_matching(d, out);
     section_conf(conf_text, out);
     fputs("<footer>Made by refrain " REFRAIN_VERSION ".</footer>\n</body>\n</html>\n", out);
 }

@@ -18,9 +18,9 @@ struct store_batch {
     float scale, offset;
 };
 
-/* As store_read_batch or store_read_levels, by n_threads (1 to STORE_BATCH_THREADS_MAX) that each
- * take a run of the keys; the caller's is one of them, the others live as long as the call. The
- * error is that of the first failing run. */
+/* As store_read_batch or store_read_levels, by n_threads (1 to STORE_BATCH_THREADS_MAX) that take
+ * short runs of the keys in turn; the caller's is one of them, the others live as long as the call.
+ * The error is that of the first failing run. */
 MUST_CHECK bool store_read_parallel(struct store *s, const struct store_batch *batch,
                                     uint32_t n_threads, struct err *e);
 

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "store/batch.h"
 #include "store/reader.h"
 #include "tests/unit/store/fixture.h"
 
@@ -181,6 +182,45 @@ static void test_threads_share_one_store(void)
         CHECK(work[i].ok);
     }
     store_snapshot_release(&snap);
+    store_close(s);
+    fixture_remove(dir);
+}
+
+/* A batch by several threads: each key's values at its place, and of two missing keys the first is
+ * named, whichever thread came upon which. */
+static void test_threads_share_one_batch(void)
+{
+    enum { N_KEYS = 150, MISSING_A = 41, MISSING_B = 140 };
+    static const uint32_t n_threads[] = {1, 2, 7, STORE_BATCH_THREADS_MAX};
+    struct err e = {0};
+    struct store *s = NULL;
+    char dir[PATH_BYTES];
+    uint64_t rows[N_ROWS], keys[N_KEYS];
+    fixture_dir(dir);
+    for (uint64_t i = 0; i < N_ROWS; i++)
+        rows[i] = i;
+    CHECK_OK(fixture_write(dir, rows, N_ROWS, 50, &e), &e);
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    float *want = mem_alloc((size_t)N_KEYS * N_VALUES, sizeof *want);
+    float *got = mem_alloc((size_t)N_KEYS * N_VALUES, sizeof *got);
+    for (uint64_t i = 0; i < N_KEYS; i++)
+        keys[i] = store_key(i * 83 % N_ROWS, 0, (uint32_t)(i % FIXTURE_VIEWS));
+    CHECK_OK(store_read_batch(s, keys, N_KEYS, FIXTURE_FRAMES, FIXTURE_MELS, want, &e), &e);
+    struct store_batch batch = {
+        .keys = keys, .n = N_KEYS, .n_frames = FIXTURE_FRAMES, .n_mels = FIXTURE_MELS, .db = got};
+    for (size_t t = 0; t < ARRAY_LEN(n_threads); t++) {
+        memset(got, 0, (size_t)N_KEYS * N_VALUES * sizeof *got);
+        CHECK_OK(store_read_parallel(s, &batch, n_threads[t], &e), &e);
+        CHECK(memcmp(got, want, (size_t)N_KEYS * N_VALUES * sizeof *got) == 0);
+    }
+    keys[MISSING_A] = store_key(5000, 0, 0);
+    keys[MISSING_B] = store_key(6000, 0, 0);
+    for (size_t t = 0; t < ARRAY_LEN(n_threads); t++) {
+        CHECK(!store_read_parallel(s, &batch, n_threads[t], &e));
+        CHECK(e.kind == ERR_PERM && strstr(e.msg, "row 5000"));
+    }
+    mem_free(want);
+    mem_free(got);
     store_close(s);
     fixture_remove(dir);
 }
@@ -520,6 +560,7 @@ int main(void)
     RUN(test_readers_while_writing);
     RUN(test_reader_follows_a_growing_file);
     RUN(test_threads_share_one_store);
+    RUN(test_threads_share_one_batch);
     RUN(test_use_after_fork_refused);
     RUN(test_reopened_after_fork);
     RUN(test_stale_readers_are_cleared);

@@ -232,8 +232,11 @@ static const char *rarity_text(double evalue, char out[MATCH_TEXT_BYTES])
                  "chance does not do that once in a trillion pairs of songs");
     else {
         double n = 1 / evalue, step = pow(10, floor(log10(n)));
-        snprintf(out, MATCH_TEXT_BYTES, "chance does that in one of %s pairs of unrelated songs",
-                 count_text((uint64_t)(floor(n / step) * step), count));
+        double round = floor(n / step) * step;
+        const char *unit = n >= 1e9 ? " billion" : n >= 1e6 ? " million" : "";
+        double of = n >= 1e9 ? 1e9 : n >= 1e6 ? 1e6 : 1;
+        snprintf(out, MATCH_TEXT_BYTES, "chance does that in one of %s%s pairs of unrelated songs",
+                 count_text((uint64_t)(round / of + 0.5), count), unit);
     }
     return out;
 }

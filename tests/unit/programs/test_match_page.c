@@ -105,7 +105,7 @@ static void test_sentences(void)
     make_pair(&p, "a.mp3", "b.mp3");
     check_sentence(&p,
                    "A and B very likely share a passage: 0:01\u20130:06 in A is 0:02\u20130:07 in "
-                   "B (melody); chance does that in one of 3 000 000 pairs of unrelated songs.");
+                   "B (melody); chance does that in one of 3 million pairs of unrelated songs.");
     p.verdict = MATCH_NOTHING;
     check_sentence(&p, "Nothing was found that two unrelated songs would not share.");
     p.verdict = MATCH_SAME;

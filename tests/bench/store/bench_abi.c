@@ -1,14 +1,15 @@
 /*
  * bench_abi DIR BATCH SECONDS: random batches through store/abi.h by one thread into one array, as
- * a C program reads them; prints clips/s. tests/bench/bench_peers.sh holds Python against it.
+ * a C program reads them; prints clips a second of processor time, which neighbours on the machine
+ * do not change much. tests/bench/bench_peers.sh holds Python against it.
  */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "store/abi.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { ARG_DIR = 1, ARG_BATCH, ARG_SECONDS, ARGS, PURPOSE = 78 };
 
@@ -27,11 +28,11 @@ static double read_for(struct refrain_store *s, const struct refrain_store_stat 
     float *out = mem_alloc_aligned(out_bytes, 1);
     struct rng r;
     rng_init(&r, 1, PURPOSE, 0);
-    uint64_t start = 0, now = 0;
+    clock_t start = 0, now = 0;
     for (int warm = 0; warm < 2; warm++) { /* the first time round is not counted */
         n_read = 0;
-        start = now = clock_now_ns();
-        while ((double)(now - start) < (warm ? seconds : seconds / 4) * 1e9) {
+        start = now = clock();
+        while ((double)(now - start) < (warm ? seconds : seconds / 4) * CLOCKS_PER_SEC) {
             for (size_t i = 0; i < batch; i++)
                 keys[i] = all[rng_below(&r, n_keys)];
             if (refrain_store_read_batch(s, keys, batch, out, out_bytes, REFRAIN_STORE_F32,
@@ -41,11 +42,11 @@ static double read_for(struct refrain_store *s, const struct refrain_store_stat 
                 return 0;
             }
             n_read += batch;
-            now = clock_now_ns();
+            now = clock();
         }
     }
     mem_free(out);
-    return (double)n_read * 1e9 / (double)(now - start);
+    return (double)n_read * CLOCKS_PER_SEC / (double)(now - start);
 }
 
 int main(int argc, char **argv)

@@ -119,6 +119,7 @@ struct member {
 
 static const char *skip_blanks(const char *at)
 {
+    assert(at != NULL);
     return at + strspn(at, " \t");
 }
 

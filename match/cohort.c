@@ -16,7 +16,7 @@
  */
 enum { HARMONY_EVERY = 8, FILE_MAGIC_BYTES = 8, FILE_SONGS_MAX = 1 << 24 };
 
-static const char file_magic[FILE_MAGIC_BYTES] = "RFRNULL1";
+static const char file_magic[FILE_MAGIC_BYTES] = "RFRNULL2";
 
 struct work {
     const struct library *library;
@@ -200,8 +200,7 @@ double cohort_excess(const struct cohort *c, const struct library *l, const stru
 
 double cohort_chance(const struct cohort *c, double level)
 {
-    const struct null_law *law = &c->null.laws[ALIGN_MELODY];
-    return -expm1(-exp(-(level - law->location) / law->scale));
+    return null_law_chance_of_level(&c->null.laws[ALIGN_MELODY], level);
 }
 
 /* ---------------------------------------------------------------- file */

@@ -5,19 +5,19 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* How much the logarithm of the area counts; 1 by theory, for which cells would have to be
- * independent. Measured on songs cut to a half and to a quarter (docs/MATCH.md). */
-static const double GROWTH = 1.2;
-
+/* Growth as measured on songs cut to a half and to a quarter: 1.2 times the scale that Gumbel's law
+ * has on the scores themselves, where theory says 1. */
 const struct null_model null_model_default = {
-    .laws = {[ALIGN_HARMONY] = {125, 50}, [ALIGN_MELODY] = {249, 42}, [ALIGN_BOTH] = {139, 29}},
+    .laws = {[ALIGN_HARMONY] = {3.377, 0.193, 46},
+             [ALIGN_MELODY] = {3.989, 0.141, 50},
+             [ALIGN_BOTH] = {3.454, 0.145, 35}},
 };
 
 static double longer(const struct null_law *law, size_t n_a, size_t n_b)
 {
     double area = (double)align_stacks((uint32_t)n_a) * align_stacks((uint32_t)n_b);
     double usual = (double)align_stacks(NULL_FRAMES) * align_stacks(NULL_FRAMES);
-    return law->scale * GROWTH * log(area / usual);
+    return law->growth * log(area / usual);
 }
 
 double null_law_level(const struct null_law *law, double score, size_t n_a, size_t n_b)
@@ -25,10 +25,19 @@ double null_law_level(const struct null_law *law, double score, size_t n_a, size
     return score - longer(law, n_a, n_b);
 }
 
+static double root_of(double level)
+{
+    return level > 0 ? sqrt(sqrt(level)) : 0;
+}
+
+double null_law_chance_of_level(const struct null_law *law, double level)
+{
+    return -expm1(-exp(-(root_of(level) - law->location) / law->scale));
+}
+
 double null_law_chance(const struct null_law *law, double score, size_t n_a, size_t n_b)
 {
-    double x = (null_law_level(law, score, n_a, n_b) - law->location) / law->scale;
-    return -expm1(-exp(-x));
+    return null_law_chance_of_level(law, null_law_level(law, score, n_a, n_b));
 }
 
 double null_model_evalue(const struct null_model *m, enum align_mode mode, double score, size_t n_a,
@@ -40,7 +49,8 @@ double null_model_evalue(const struct null_model *m, enum align_mode mode, doubl
 double null_law_score(const struct null_law *law, double chance, size_t n_a, size_t n_b)
 {
     assert(chance > 0 && chance < 1);
-    return law->location - law->scale * log(-log1p(-chance)) + longer(law, n_a, n_b);
+    double root = fmax(0, law->location - law->scale * log(-log1p(-chance)));
+    return root * root * root * root + longer(law, n_a, n_b);
 }
 
 static int double_compare(const void *a, const void *b)
@@ -60,16 +70,17 @@ bool null_law_fit(double *scores, size_t n, struct null_law *out)
         double p = 0.5 + 0.46 * (double)k / (QUANTILES - 1);
         double x = -log(-log(p)), at = p * (double)(n - 1), part = at - floor(at);
         size_t i = (size_t)at;
-        double y = scores[i] + (i + 1 < n ? part * (scores[i + 1] - scores[i]) : 0);
+        double y = root_of(scores[i] + (i + 1 < n ? part * (scores[i + 1] - scores[i]) : 0));
         sx += x;
         sy += y;
         sxx += x * x;
         sxy += x * y;
     }
     double scale = (QUANTILES * sxy - sx * sy) / (QUANTILES * sxx - sx * sx);
-    if (!(scale > 1))
+    if (!(scale > 1e-3))
         return false;
-    *out = (struct null_law){.location = (sy - scale * sx) / QUANTILES, .scale = scale};
+    out->location = (sy - scale * sx) / QUANTILES;
+    out->scale = scale;
     return true;
 }
 

@@ -2,9 +2,15 @@
  * How often chance gives a score. Scores of the best local alignment of unrelated songs follow an
  * extreme-value law whose location grows with the logarithm of the area searched, as those of
  * biological sequences do (Karlin and Altschul, PNAS 87, 1990; Altschul and Gish, Methods in
- * Enzymology 266, 1996): P(S >= x) = 1 - exp(-exp(-(x - location) / scale)), a Gumbel law, with
- * location + scale * growth * ln(area / (NULL_FRAMES * NULL_FRAMES)) for other areas. The E-value
- * of a score is P times the number of songs searched: how many as good chance is expected to give.
+ * Enzymology 266, 1996). Songs are not random letters: unrelated ones share habits, which gives
+ * their scores a heavier tail than Gumbel's. The fourth root of the scores has Gumbel's tail
+ * (docs/MATCH.md has the figures), so that
+ *
+ *     level = score - growth * ln(area / (area of NULL_FRAMES x NULL_FRAMES))
+ *     P(level >= x) = 1 - exp(-exp(-(x^(1/4) - location) / scale))
+ *
+ * The E-value of a score is P times the number of songs searched: how many as good chance is
+ * expected to give.
  */
 #ifndef REFRAIN_SIGNIFICANCE_H
 #define REFRAIN_SIGNIFICANCE_H
@@ -12,7 +18,8 @@
 #include "match/align.h"
 
 struct null_law {
-    double location, scale; /* in ALIGN_UNITs, of a pair of NULL_FRAMES frames each */
+    double location, scale; /* of the fourth root of levels in ALIGN_UNITs */
+    double growth;          /* of scores with the logarithm of the area, in ALIGN_UNITs */
 };
 
 struct null_model {
@@ -31,6 +38,8 @@ extern const struct null_model null_model_default;
 /* A score as if both songs had NULL_FRAMES frames. */
 double null_law_level(const struct null_law *law, double score, size_t n_a, size_t n_b);
 
+double null_law_chance_of_level(const struct null_law *law, double level);
+
 /* P and E of a score between songs of n_a and n_b frames. */
 double null_law_chance(const struct null_law *law, double score, size_t n_a, size_t n_b);
 double null_model_evalue(const struct null_model *m, enum align_mode mode, double score, size_t n_a,
@@ -41,8 +50,8 @@ double null_law_score(const struct null_law *law, double chance, size_t n_a, siz
 
 /* From the scores of unrelated pairs, corrected for length by null_law_level: the line through
  * their quantiles from .5 to .96. What lies above is left to the law, because a few pairs of any
- * library are not unrelated. Sorts the scores. False, and *out untouched, when they are fewer than
- * NULL_PAIRS_MIN or hardly differ. */
+ * library are not unrelated. Sorts the scores. Keeps out->growth. False, and *out untouched, when
+ * they are fewer than NULL_PAIRS_MIN or hardly differ. */
 MUST_CHECK bool null_law_fit(double *scores, size_t n, struct null_law *out);
 
 /* Storey's q-values ("A direct approach to false discovery rates", Journal of the Royal Statistical

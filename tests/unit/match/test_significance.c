@@ -8,7 +8,7 @@
 
 enum { RNG_TEST_GUMBEL = 0x67756d62 };
 
-/* Draws of a Gumbel law give it back, also with a hundredth of relatives among them. */
+/* Draws of a Gumbel law give it back, also with a fiftieth of relatives among them. */
 static void test_fit(void)
 {
     enum { N = 20000 };
@@ -17,10 +17,11 @@ static void test_fit(void)
     struct rng r;
     rng_init(&r, 1, RNG_TEST_GUMBEL, 0);
     for (size_t i = 0; i < N; i++)
-        scores[i] = i % 200 == 0 ? 900 : 240 - 40 * log(-log(rng_uniform(&r) * 0.999999 + 5e-7));
+        scores[i] =
+            i % 50 == 0 ? 3000 : pow(4 - 0.125 * log(-log(rng_uniform(&r) * 0.999999 + 5e-7)), 4);
     CHECK(null_law_fit(scores, N, &law));
-    CHECK_NEAR(law.location, 240, 3); /* standard errors are 0.4 and 0.3 */
-    CHECK_NEAR(law.scale, 40, 3);
+    CHECK_NEAR(law.location, 4, 0.03); /* standard errors are 0.002; relatives take some */
+    CHECK_NEAR(law.scale, 0.125, 0.03);
     CHECK(!null_law_fit(scores, NULL_PAIRS_MIN - 1, &law));
     for (size_t i = 0; i < N; i++)
         scores[i] = 7;
@@ -30,13 +31,13 @@ static void test_fit(void)
 
 static void test_evalues(void)
 {
-    const struct null_model m = {.laws = {[ALIGN_MELODY] = {240, 40}}};
+    const struct null_model m = {.laws = {[ALIGN_MELODY] = {4, 0.125, 50}}};
     const struct null_law *law = &m.laws[ALIGN_MELODY];
     /* By hand: at the location P = 1 - exp(-1). */
-    CHECK_NEAR(null_law_chance(law, 240, NULL_FRAMES, NULL_FRAMES), 0.63212055882855767, 1e-12);
-    CHECK_NEAR(
-        null_model_evalue(&m, ALIGN_MELODY, 240 + 40 * log(1000), NULL_FRAMES, NULL_FRAMES, 50),
-        50 * 9.995001666e-4, 1e-9);
+    CHECK_NEAR(null_law_chance(law, 256, NULL_FRAMES, NULL_FRAMES), 0.63212055882855767, 1e-12);
+    CHECK_NEAR(null_model_evalue(&m, ALIGN_MELODY, pow(4 + 0.125 * log(1000), 4), NULL_FRAMES,
+                                 NULL_FRAMES, 50),
+               50 * 9.995001666e-4, 1e-9);
     /* A larger area gives more by chance, and score and chance are inverses. */
     CHECK(null_law_chance(law, 400, 800, 800) > null_law_chance(law, 400, 200, 200));
     for (double chance = 1e-12; chance < 0.5; chance *= 10)
@@ -64,7 +65,7 @@ static void test_calibration(void)
     double fit[SONGS * SONGS], other[SONGS * SONGS];
     size_t n_fit = 0, n_other = 0;
     struct aligner *al = aligner_new(simd_best());
-    struct null_law law = {0};
+    struct null_law law = null_model_default.laws[ALIGN_MELODY];
     for (size_t i = 0; i < SONGS; i++)
         songs[i] = song_make(1000 + i, FRAMES);
     for (size_t i = 0; i < SONGS; i++) {
@@ -84,7 +85,7 @@ static void test_calibration(void)
     for (double chance = 0.01; chance < 0.5; chance *= 3) {
         size_t hits = 0;
         for (size_t i = 0; i < n_other; i++)
-            hits += null_law_chance(&law, other[i], NULL_FRAMES, NULL_FRAMES) <= chance;
+            hits += null_law_chance_of_level(&law, other[i]) <= chance;
         double ratio = (double)hits / (double)n_other / chance;
         CHECK(ratio > 0.5 && ratio < 2);
     }

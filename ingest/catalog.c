@@ -2,7 +2,7 @@
  * Five tables in one LMDB environment:
  *
  *     rows   u64 row, native order           row.h
- *     ids    identity of a CSV row           u64 row
+ *     ids    identity of a CSV row or a link u64 row
  *     due    due_ms, row, both big-endian    nothing       rows that are not final, and only those,
  *                                                        but for NEED
  *     need   artist_key, row, both big-endian nothing     rows that are NEED

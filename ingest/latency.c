@@ -15,7 +15,8 @@ static size_t bucket_of(uint64_t us)
 /* The middle of bucket i in microseconds. */
 static double middle_us(size_t i)
 {
-    return ((double)(8 + i % 8) + 0.5) * exp2((double)(i / 8) + LATENCY_OCTAVE_FIRST - 3);
+    size_t octave = i / 8 + LATENCY_OCTAVE_FIRST;
+    return ((double)(8 + i % 8) + 0.5) * exp2((double)octave - 3);
 }
 
 void latency_add(struct latency *l, uint64_t us)

@@ -102,7 +102,7 @@ bool local_link(const char *path, char out[URL_BYTES_MAX])
 
 bool local_normalize(const char *text, char out[URL_BYTES_MAX])
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES] = "";
     if (local_path(text, path) && local_link(path, out))
         return true;
     out[0] = '\0';
@@ -212,7 +212,7 @@ static bool read_file(struct local *l, int fd)
 bool local_take(struct local *l, struct spool *s, uint64_t row, const char *track_id,
                 const char *url, struct local_end *out, struct err *e)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES] = "";
     int fd;
     *out = (struct local_end){0};
     const char *rest = local_path(url, path) ? beneath(l, path) : NULL;

@@ -27,7 +27,8 @@ MUST_CHECK bool local_path(const char *url, char out[PATH_BYTES]);
 
 struct local;
 
-/* Borrows `root`, an absolute path; NULL or "" for none. Nothing is opened before the first file. */
+/* Borrows `root`, an absolute path; NULL or "" for none. Nothing is opened before the first file.
+ */
 struct local *local_new(const char *root, uint64_t max_bytes);
 void local_free(struct local *l); /* NULL is fine */
 

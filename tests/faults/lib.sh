@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Fetch killed at a step towards the disk or at a random moment, then the plain command: every row
 # must end as in an undisturbed run, with the same previews byte for byte, and little may be asked
 # for twice. Sourced behind tests/e2e/lib.sh by tests/e2e/kill.sh and tests/soak/kill_fetch.sh.

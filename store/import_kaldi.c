@@ -18,11 +18,6 @@
  */
 enum { SCP_MAX_BYTES = 1 << 30, COLUMN_BYTES = 8, LINE_BYTES = 4608 };
 
-static uint32_t u16_at(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-}
-
 static int32_t i32_at(const uint8_t *p)
 {
     int32_t v;
@@ -89,8 +84,8 @@ static void restore_columns(const uint8_t *raw, float low, float range, struct i
     for (size_t c = 0; c < m->n_columns; c++) {
         float p[4];
         for (size_t i = 0; i < 4; i++) /* Uint16ToFloat: 1 / 65535 of the range a step */
-            p[i] =
-                low + range * 1.52590218966964e-05F * (float)u16_at(raw + c * COLUMN_BYTES + 2 * i);
+            p[i] = low + range * 1.52590218966964e-05F *
+                             (float)import_u16(raw + c * COLUMN_BYTES + 2 * i);
         for (size_t r = 0; r < m->n_rows; r++)
             m->values[r * m->n_columns + c] = between(p, bytes[c * m->n_rows + r]);
     }
@@ -102,7 +97,7 @@ static void restore_line(const uint8_t *raw, size_t value_bytes, float low, floa
     size_t n = (size_t)m->n_rows * m->n_columns;
     float step = (float)((double)range * (value_bytes == 2 ? 1 / 65535.0 : 1 / 255.0));
     for (size_t i = 0; i < n; i++)
-        m->values[i] = low + step * (float)(value_bytes == 2 ? u16_at(raw + 2 * i) : raw[i]);
+        m->values[i] = low + step * (float)(value_bytes == 2 ? import_u16(raw + 2 * i) : raw[i]);
 }
 
 /* Least value, range, rows, columns, values. `kind` is "", "2" or "3". */

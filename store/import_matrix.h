@@ -59,6 +59,11 @@ struct import_type {
 /* False when there is no way to read it. */
 bool import_type_parse(const char *descr, struct import_type *out);
 
+static inline uint32_t import_u16(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
+
 /* raw[n] to out[n]; what rounding takes is added to m. */
 void import_convert(struct import_type type, const uint8_t *raw, size_t n, float *out,
                     struct import_matrix *m);

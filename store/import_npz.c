@@ -26,14 +26,9 @@ enum {
     METHOD_DEFLATED = 8
 };
 
-static uint32_t u16_at(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-}
-
 static uint32_t u32_at(const uint8_t *p)
 {
-    return u16_at(p) | u16_at(p + 2) << 16;
+    return import_u16(p) | import_u16(p + 2) << 16;
 }
 
 static uint64_t u64_at(const uint8_t *p)
@@ -83,7 +78,7 @@ static bool find_directory(const struct import_input *in, struct directory *d, s
     if (ok) {
         const uint8_t *end = tail + i;
         *d = (struct directory){
-            .n_entries = u16_at(end + 10), .n_bytes = u32_at(end + 12), .at = u32_at(end + 16)};
+            .n_entries = import_u16(end + 10), .n_bytes = u32_at(end + 12), .at = u32_at(end + 16)};
         if (d->n_entries == UINT16_MAX || d->n_bytes == UINT32_MAX || d->at == UINT32_MAX)
             ok = find_end64(in, in->n_bytes - n + i, d, e);
     }
@@ -102,11 +97,11 @@ static bool take_zip64(struct span extra, struct member *m)
     const uint8_t *p = extra.ptr, *end = p + extra.len;
     uint64_t *wanted[3] = {&m->n_bytes, &m->packed_bytes, &m->local_at};
     while (end - p >= 4) {
-        size_t n = u16_at(p + 2);
+        size_t n = import_u16(p + 2);
         const uint8_t *field = p + 4;
         if ((size_t)(end - field) < n)
             return false;
-        if (u16_at(p) == 1) {
+        if (import_u16(p) == 1) {
             for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
                 if (*wanted[i] != UINT32_MAX)
                     continue;
@@ -130,11 +125,12 @@ static bool take_entry(struct span directory, size_t *at, struct member *m, stru
     size_t left = directory.len - *at;
     if (left < ENTRY_BYTES || memcmp(p, "PK\1\2", 4) != 0)
         return err_set(e, ERR_PERM, "the zip's directory is damaged at its byte %zu", *at);
-    size_t n_name = u16_at(p + 28), n_extra = u16_at(p + 30), n_comment = u16_at(p + 32);
+    size_t n_name = import_u16(p + 28), n_extra = import_u16(p + 30),
+           n_comment = import_u16(p + 32);
     if (left - ENTRY_BYTES < n_name + n_extra + n_comment)
         return err_set(e, ERR_PERM, "the zip's directory is cut off at its byte %zu", *at);
-    *m = (struct member){.flags = u16_at(p + 8),
-                         .method = u16_at(p + 10),
+    *m = (struct member){.flags = import_u16(p + 8),
+                         .method = import_u16(p + 10),
                          .crc = u32_at(p + 16),
                          .packed_bytes = u32_at(p + 20),
                          .n_bytes = u32_at(p + 24),
@@ -164,7 +160,7 @@ static bool member_open(const struct import_input *in, const struct member *m,
         return false;
     if (memcmp(local, "PK\3\4", 4) != 0)
         return err_set(e, ERR_PERM, "the zip has no member at byte %" PRIu64, m->local_at);
-    uint64_t from = m->local_at + LOCAL_BYTES + u16_at(local + 26) + u16_at(local + 28);
+    uint64_t from = m->local_at + LOCAL_BYTES + import_u16(local + 26) + import_u16(local + 28);
     if (m->packed_bytes > UINT64_MAX - from)
         return err_set(e, ERR_PERM, "a member of %" PRIu64 " bytes", m->packed_bytes);
     return import_stream_open(in, from, from + m->packed_bytes,

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # Mosaic imports it and needs none of it
 FRAMES, MELS, BATCH = 431, 128, 64
 SECONDS, ROUNDS = 1.5, 3
 CLIP_BYTES = FRAMES * MELS * 4

@@ -152,8 +152,12 @@ static bool put(struct ear *ear, uint64_t row, const char *track_id, uint64_t so
                 struct err *e)
 {
     struct sequence_writer *w = ear->writer;
-    struct store_view view = {store_key(row, 0, 0), buf_span(&ear->record), ""};
-    struct request r = {.track = {row, track_id, source_id, &view, 1}};
+    const struct store_view views[] = {
+        {store_key(row, LIBRARY_SEQUENCE, 0), buf_span(&ear->record), ""},
+        {store_key(row, LIBRARY_PRINT, 0), buf_span(&ear->print_record), ""},
+    };
+    size_t n_views = ear->print.n_codes > 0 ? 2 : 1;
+    struct request r = {.track = {row, track_id, source_id, views, n_views}};
     pthread_mutex_lock(&w->mutex);
     r.next = w->waiting;
     w->waiting = &r;

@@ -184,7 +184,7 @@ double cohort_excess(const struct cohort *c, const struct library *l, const stru
 {
     float levels[COHORT_SONGS * ALIGN_MODES];
     struct align_side a = side_of(s);
-    if (c->n_songs < COHORT_LIBRARY_MIN)
+    if (c->n_songs < COHORT_LIBRARY_MIN || c->n_members < 3)
         return 0;
     aligner_set_a(al, &a);
     for (size_t k = 0; k < c->n_members; k++) {

@@ -129,7 +129,8 @@ EOF
 # Import alone: a limit of one request a day lets one through.
 serve 0
 dataset "$work/import" $ROWS "$base" $PARALLEL
-[ -z "${CATALOG:-}" ] || cp "$CATALOG" "$work/import/m.csv"
+# Nobody else is asked: the links of a real catalogue are made to point here.
+[ -z "${CATALOG:-}" ] || sed "s|https\{0,1\}://[^/,\"]*|${base%/a}|" "$CATALOG" >"$work/import/m.csv"
 sed -i 's|limit.default = off|limit.default = 1/86400|' "$work/import/refrain.conf"
 for _ in $(seq "$ROUNDS"); do
     rm -rf "$work/import/catalog.mdb"

@@ -7,7 +7,7 @@ run_make() { make --no-print-directory Q=@ B="$B" DESTDIR="$work/root" PREFIX=/u
 usr=$work/root/usr
 
 tap_ok 'install' run_make install
-for program in refrain refrain-fetch refrain-extract refrain-store refrain-train; do
+for program in refrain refrain-scan refrain-fetch refrain-extract refrain-store refrain-train; do
     tap_ok "$program runs from there" "$usr/bin/$program" --version
     tap_ok "$program has a manual page" grep -q '^\.TH' "$usr/share/man/man1/$program.1"
 done

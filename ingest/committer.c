@@ -43,6 +43,7 @@ struct committer {
     /* below: under mu */
     struct outcome *done; /* ring of max_outcomes */
     size_t done_head, n_done;
+    size_t n_uncollected;   /* outcomes that were pushed and not collected */
     size_t n_pending;       /* outcomes that a kill would cost: neither published nor committed */
     uint64_t waiting_bytes; /* of bodies in memory */
     uint64_t tmp_bytes;     /* of files in spool/tmp */
@@ -344,6 +345,7 @@ void committer_push(struct committer *c, struct outcome *outcome)
     outcome->body = (struct buf){0};
     pthread_mutex_lock(&c->mu);
     c->n_pending++;
+    c->n_uncollected++;
     c->waiting_bytes += p->outcome.body.len;
     pthread_mutex_unlock(&c->mu);
     assert(queue_len(c->pushed) < c->params.max_outcomes);
@@ -385,7 +387,7 @@ enum committer_room committer_room(struct committer *c)
 size_t committer_pending(struct committer *c)
 {
     pthread_mutex_lock(&c->mu);
-    size_t n = c->n_pending;
+    size_t n = c->n_uncollected;
     pthread_mutex_unlock(&c->mu);
     return n;
 }
@@ -398,6 +400,7 @@ size_t committer_collect(struct committer *c, struct outcome *out, size_t max)
         out[n++] = c->done[c->done_head];
         c->done_head = (c->done_head + 1) % c->params.max_outcomes;
     }
+    c->n_uncollected -= n;
     pthread_mutex_unlock(&c->mu);
     return n;
 }

@@ -71,7 +71,7 @@ enum committer_room {
 /* May more be fetched? */
 enum committer_room committer_room(struct committer *c);
 
-/* Outcomes that are pushed and not durable. */
+/* Outcomes that are pushed and not collected. */
 size_t committer_pending(struct committer *c);
 
 /* Collects outcomes that are durable, without their bodies; up to `max`. */

@@ -117,7 +117,7 @@ class BadRows:
         link = first.row["spotify_preview_url"]
         self.lines.append(self.row(first.track_id, first.row["name"], link))
         self.expected.append((first.track_id, "DUP", "same_track_id"))
-        self.add('A name, with a comma, a "quote"\nand a second line', link, "DONE", "")
+        self.add('A name, with a comma, a "quote"\nand a second line', link + "?n=2", "DONE", "")
         self.add_served()
         self.add_poor_audio()
 

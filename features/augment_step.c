@@ -293,7 +293,7 @@ static bool band_pass_apply(struct augment_scratch *s, const struct augment_draw
     struct filter f;
     double center_hz = draw->values[0], width_hz = draw->values[1] * center_hz;
     double low_hz = center_hz - width_hz / 2, high_hz = center_hz + width_hz / 2;
-    double top_hz = s->rate_hz / 2;
+    double top_hz = s->rate_hz / 2.0;
     if (low_hz >= top_hz * 0.999)
         return err_set(e, ERR_PERM, "a band from %g Hz on lies above half of %u Hz", low_hz,
                        s->rate_hz);

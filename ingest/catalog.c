@@ -366,6 +366,7 @@ static bool walk_step(const struct index_walk *w, const uint8_t key[DUE_BYTES],
 {
     if (w->need_fn != NULL)
         return w->need_fn(w->arg, row);
+    assert(w->due_fn != NULL);
     struct catalog_due due = {(int64_t)get_big_endian(key), get_big_endian(key + 8)};
     return w->due_fn(w->arg, due, row);
 }

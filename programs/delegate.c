@@ -52,7 +52,7 @@ static bool is_measured_by_match(int argc, char **argv)
 {
     if (strcmp(argv[1], "eval") != 0)
         return false;
-    for (int i = 2; i < argc; i++) {
+    for (int i = 2; i < argc && argv[i] != NULL; i++) {
         const char *by = strncmp(argv[i], "--by=", 5) == 0              ? argv[i] + 5
                          : strcmp(argv[i], "--by") == 0 && i + 1 < argc ? argv[i + 1]
                                                                         : NULL;

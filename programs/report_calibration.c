@@ -64,6 +64,7 @@ size_t calibration_read(const char *dataset_dir,
 enum { SIDE = 300, LEFT = 60, TOP = 10, BOTTOM = 40 };
 /* Both axes are logarithms over this range. */
 static const double AXIS_LOW = 1e-4, AXIS_HIGH = 1e4;
+enum { AXIS_DECADES = 8 };
 
 static double at(double value)
 {
@@ -73,7 +74,8 @@ static double at(double value)
 
 static void axes(FILE *out)
 {
-    for (double v = AXIS_LOW; v <= AXIS_HIGH * 1.01; v *= 100) {
+    for (int decade = 0; decade <= AXIS_DECADES; decade += 2) {
+        double v = AXIS_LOW * pow(10.0, decade);
         fprintf(out, "<text class=\"tick end\" x=\"%d\" y=\"%.1f\">%g</text>\n", LEFT - 8,
                 TOP + SIDE - at(v) + 4, v);
         fprintf(out, "<text class=\"tick middle\" x=\"%.1f\" y=\"%d\">%g</text>\n", LEFT + at(v),

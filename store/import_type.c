@@ -34,6 +34,7 @@ static float half(uint16_t bits)
 static double load(struct import_type type, const uint8_t *p)
 {
     uint64_t bits = 0;
+    assert(type.n_bytes >= 1 && type.n_bytes <= 8);
     for (size_t i = 0; i < type.n_bytes; i++)
         bits |= (uint64_t)p[type.big_endian ? type.n_bytes - 1U - i : i] << 8 * i;
     if (type.kind == 'u')

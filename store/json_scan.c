@@ -262,7 +262,7 @@ static bool skip_scalar(struct json_scan *j, struct err *e)
 
 bool json_scan_skip(struct json_scan *j, struct err *e)
 {
-    char kinds[JSON_SCAN_DEPTH_MAX], name[JSON_SCAN_KEY_BYTES];
+    char kinds[JSON_SCAN_DEPTH_MAX] = {0}, name[JSON_SCAN_KEY_BYTES];
     unsigned outside = j->depth;
     bool more = true;
     do {

@@ -43,7 +43,7 @@ python3 tests/corpus/compose.py --works "$works" --versions 3 --seed 1 --jobs "$
 
 say "2  a data set, and its previews from $base at $limit s"
 "$refrain" init "$dir/dataset" --csv "$dir/corpus/music_info.csv" \
-    --set fetch.allow_private=on --set "fetch.limit.default=$limit"
+    --set fetch.allow_private=on --set "fetch.limit.default=$limit" --set match.sequences=on
 "$refrain" run "$dir/dataset"
 "$refrain" status "$dir/dataset"
 curl -sf "$base/stats" | python3 -c '
@@ -58,6 +58,9 @@ say "3  training; a work and its covers are on the same side of the split"
 
 say "4  model against baselines, on works that training never saw"
 "$refrain" eval "$dir/dataset" --groups "$dir/corpus/truth.csv"
+
+say "5  the same songs by alignment, which nobody trained: versions of a work"
+"$refrain" eval "$dir/dataset" --by align --groups "$dir/corpus/truth.csv"
 
 "$refrain" report "$dir/dataset" >/dev/null
 echo

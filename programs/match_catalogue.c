@@ -46,6 +46,15 @@ bool match_catalogue_open(const char *dir, unsigned threads, struct match_catalo
     return true;
 }
 
+bool match_catalogue_open_library(const char *dir, struct match_catalogue *out, struct err *e)
+{
+    struct match_catalogue c = {.threads = 1};
+    if (!dataset_open(dir, &c.dataset, e) || !library_open(dir, &c.library, e))
+        return false;
+    *out = c;
+    return true;
+}
+
 void match_catalogue_close(struct match_catalogue *c)
 {
     search_release(&c->search);

@@ -22,6 +22,12 @@ struct match_catalogue {
  * 0: as many as the machine has cores. */
 MUST_CHECK bool match_catalogue_open(const char *dir, unsigned threads, struct match_catalogue *out,
                                      struct err *e);
+
+/* The sequences and fingerprints alone: nothing is held against the cohort, nothing can be searched
+ * for. */
+MUST_CHECK bool match_catalogue_open_library(const char *dir, struct match_catalogue *out,
+                                             struct err *e);
+
 void match_catalogue_close(struct match_catalogue *c); /* safe on {0}, may run twice */
 
 struct search_request {

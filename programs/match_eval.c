@@ -31,8 +31,9 @@ struct passage {
 
 struct evaluation {
     struct match_catalogue *c;
+    enum eval_axis axis;
     size_t n;
-    float *levels;    /* (n, n) */
+    float *levels;    /* (n, n); by copy -ln E, -INFINITY where nothing fits */
     uint64_t *groups; /* (n) */
     double *values, *parts;
     struct passage *passages;
@@ -102,7 +103,7 @@ static bool load_passages(struct evaluation *v, const char *path, struct err *e)
 
 /* ---------------------------------------------------------------- scores */
 
-static bool score_all(struct evaluation *v, struct err *e)
+static bool align_all(struct evaluation *v, struct err *e)
 {
     struct progress progress;
     struct search_hit *hits = mem_alloc(v->n, sizeof *hits);
@@ -121,6 +122,50 @@ static bool score_all(struct evaluation *v, struct err *e)
     progress_finish(&progress, clock_now_ns());
     mem_free(hits);
     return ok;
+}
+
+static bool has_prints(const struct library *l)
+{
+    for (size_t i = 0; i < l->n_songs; i++)
+        if (l->songs[i].print.n_codes > 0)
+            return true;
+    return false;
+}
+
+/* Without shifts a pair is the same from both sides: each is compared once. */
+static bool copy_all(struct evaluation *v, struct err *e)
+{
+    const struct library_song *songs = v->c->library.songs;
+    struct progress progress;
+    bool ok =
+        has_prints(&v->c->library) ||
+        err_set(e, ERR_USAGE,
+                "%.200s has sequences without fingerprints, of an earlier version: remove its "
+                "sequences.mdb and make it again with `refrain match DIR --sequences`",
+                v->c->dataset.dir);
+    progress_init(&progress, "eval", "songs", v->n);
+    for (size_t i = 0; ok && i < v->n; i++) {
+        struct copy_take as_it_is = {COPY_SPEED, 1, 1, songs[i].print};
+        const struct copy_query q = {
+            .len_ms = sequence_ms(songs[i].sequence.n_frames), .n_takes = 1, .takes = &as_it_is};
+        ok = !program_stop_requested() || err_set(e, ERR_STOP, "asked to stop");
+        v->levels[i * v->n + i] = 0;
+        for (size_t k = i + 1; ok && k < v->n; k++) {
+            struct copy_match m;
+            copy_compare(&songs[k].print, &q, (double)v->n, &m);
+            v->levels[i * v->n + k] = v->levels[k * v->n + i] =
+                m.score > 0 ? (float)-log(m.evalue) : -INFINITY;
+        }
+        progress_update(&progress, clock_now_ns(), i + 1, "%s", "");
+    }
+    progress_finish(&progress, clock_now_ns());
+    return ok;
+}
+
+static double evalue_of(const struct evaluation *v, float level)
+{
+    return v->axis == EVAL_COPY ? exp(-(double)level)
+                                : cohort_chance(&v->c->cohort, (double)level) * (double)v->n;
 }
 
 static struct figure figure_of(struct evaluation *v, const struct ranking *rankings, size_t offset)
@@ -167,8 +212,7 @@ static void evalues_measure(struct evaluation *v, struct eval_result *out)
             for (size_t k = 0; k < v->n; k++) {
                 if (k == i || is_borrowed_pair(v, i, k))
                     continue;
-                double evalue =
-                    cohort_chance(&v->c->cohort, (double)v->levels[i * v->n + k]) * (double)v->n;
+                double evalue = evalue_of(v, v->levels[i * v->n + k]);
                 bool hit = evalue <= eval_evalues[t], related = v->groups[k] == v->groups[i];
                 found = found || (hit && related);
                 has_version = has_version || related;
@@ -265,12 +309,13 @@ static size_t count_works(const struct evaluation *v)
     return n;
 }
 
-bool match_eval(struct match_catalogue *c, const char *groups_path, const char *segments_path,
-                struct eval_result *out, struct err *e)
+bool match_eval(struct match_catalogue *c, enum eval_axis axis, const char *groups_path,
+                const char *segments_path, struct eval_result *out, struct err *e)
 {
+    assert(axis == EVAL_ALIGN || segments_path == NULL);
     const size_t n = c->library.n_songs;
-    struct evaluation v = {.c = c, .n = n};
-    *out = (struct eval_result){.n_songs = n};
+    struct evaluation v = {.c = c, .axis = axis, .n = n};
+    *out = (struct eval_result){.axis = axis, .n_songs = n};
     if (n < 2 || n > EVAL_SONGS_MAX)
         return err_set(e, ERR_USAGE, "%zu songs with sequences; from 2 to %d can be measured", n,
                        EVAL_SONGS_MAX);
@@ -280,7 +325,8 @@ bool match_eval(struct match_catalogue *c, const char *groups_path, const char *
     v.parts = mem_alloc(n, sizeof *v.parts);
     v.is_borrower = mem_zalloc(n, sizeof *v.is_borrower);
     bool ok = load_groups(&v, groups_path, e) &&
-              (segments_path == NULL || load_passages(&v, segments_path, e)) && score_all(&v, e);
+              (segments_path == NULL || load_passages(&v, segments_path, e)) &&
+              (axis == EVAL_COPY ? copy_all : align_all)(&v, e);
     if (ok) {
         out->n_works = count_works(&v);
         versions_measure(&v, out);
@@ -298,6 +344,8 @@ bool match_eval(struct match_catalogue *c, const char *groups_path, const char *
 
 /* ---------------------------------------------------------------- output */
 
+static const char *const axis_names[] = {[EVAL_ALIGN] = "align", [EVAL_COPY] = "copy"};
+
 static void print_figure(FILE *out, const char *name, const struct figure *f)
 {
     if (!isnan(f->value))
@@ -306,8 +354,8 @@ static void print_figure(FILE *out, const char *name, const struct figure *f)
 
 void match_eval_print(const struct eval_result *r, FILE *out)
 {
-    fprintf(out, "%zu songs of %zu works, %zu queries; 95 %% intervals over works\n", r->n_songs,
-            r->n_works, r->n_queries);
+    fprintf(out, "by %s: %zu songs of %zu works, %zu queries; 95 %% intervals over works\n",
+            axis_names[r->axis], r->n_songs, r->n_works, r->n_queries);
     print_figure(out, "two-choice", &r->two_choice);
     print_figure(out, "area under ROC", &r->auc);
     print_figure(out, "MAP", &r->map);
@@ -341,6 +389,7 @@ void match_eval_json(const struct eval_result *r, FILE *out)
     struct json j;
     json_init(&j, out);
     json_object(&j, NULL);
+    json_str(&j, "by", axis_names[r->axis]);
     json_u64(&j, "songs", r->n_songs);
     json_u64(&j, "works", r->n_works);
     json_u64(&j, "queries", r->n_queries);

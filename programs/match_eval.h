@@ -1,6 +1,7 @@
 /*
- * `refrain eval DIR --groups truth.csv --by align`: what the alignment is worth on songs whose
- * versions are known, and where it finds passages whose places are known.
+ * `refrain eval DIR --groups truth.csv --by align|copy`: what the alignment is worth on songs whose
+ * versions are known, and where it finds passages whose places are known; what the fingerprints are
+ * worth on songs of which it is known which hold the same recording.
  */
 #ifndef REFRAIN_MATCH_EVAL_H
 #define REFRAIN_MATCH_EVAL_H
@@ -11,7 +12,10 @@
 enum { EVAL_EVALUES = 7 };
 extern const double eval_evalues[EVAL_EVALUES]; /* 0.001 to 1000 */
 
+enum eval_axis { EVAL_ALIGN, EVAL_COPY };
+
 struct eval_result {
+    enum eval_axis axis;
     size_t n_songs, n_queries, n_works; /* queries: songs with a version in the library */
     struct figure two_choice, auc, map, mr1, p1, p10;
     /* By E-value: share of queries with a version up to it, and unrelated songs up to it per query
@@ -25,8 +29,10 @@ struct eval_result {
     struct figure overlap;        /* of those first: mean of the lesser overlap of both songs */
 };
 
-/* segments_path: rows of kind "borrowing" as tests/corpus writes them; NULL: none. */
-MUST_CHECK bool match_eval(struct match_catalogue *c, const char *groups_path,
+/* segments_path: rows of kind "borrowing" as tests/corpus writes them; NULL: none. EVAL_COPY holds
+ * each fingerprint against each other one as they are stored, so a shift of pitch counts in full,
+ * and needs no more than match_catalogue_open_library gives; segments_path is NULL then. */
+MUST_CHECK bool match_eval(struct match_catalogue *c, enum eval_axis axis, const char *groups_path,
                            const char *segments_path, struct eval_result *out, struct err *e);
 
 void match_eval_print(const struct eval_result *r, FILE *out);

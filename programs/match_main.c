@@ -153,14 +153,19 @@ static bool run_eval(const struct args *args, struct err *e)
 {
     struct match_catalogue c;
     struct eval_result r;
-    if (strcmp(axis, "align") != 0)
-        return err_set(e, ERR_USAGE, "--by %s: align here; refrain eval knows model too", axis);
+    bool by_copy = strcmp(axis, "copy") == 0;
+    if (!by_copy && strcmp(axis, "align") != 0)
+        return err_set(e, ERR_USAGE, "--by %.64s: align or copy here; refrain eval knows model too",
+                       axis);
     if (groups_path == NULL)
-        return err_set(e, ERR_USAGE, "--by align needs --groups FILE.csv (track_id,work_id)");
-    if (!match_catalogue_open(args->items[0], (unsigned)threads, &c, e))
+        return err_set(e, ERR_USAGE, "--by %s needs --groups FILE.csv (track_id,work_id)", axis);
+    if (by_copy && segments_path != NULL)
+        return err_set(e, ERR_USAGE, "--segments holds borrowed passages: measure --by align");
+    if (!(by_copy ? match_catalogue_open_library(args->items[0], &c, e)
+                  : match_catalogue_open(args->items[0], (unsigned)threads, &c, e)))
         return false;
-    bool ok =
-        match_eval(&c, groups_path, segments_path, &r, e) && keep_calibration(c.dataset.dir, &r, e);
+    bool ok = match_eval(&c, by_copy ? EVAL_COPY : EVAL_ALIGN, groups_path, segments_path, &r, e) &&
+              (by_copy || keep_calibration(c.dataset.dir, &r, e));
     match_catalogue_close(&c);
     if (ok && want_json)
         match_eval_json(&r, stdout);
@@ -180,7 +185,7 @@ static const struct option eval_options[] = {
     {"groups", 'g', OPTION_STR, &groups_path, "FILE.csv", "which songs are versions of one work"},
     {"segments", 0, OPTION_STR, &segments_path, "FILE.csv",
      "passages whose places are known, as tests/corpus writes them"},
-    {"by", 0, OPTION_STR, &axis, "AXIS", "align"},
+    {"by", 0, OPTION_STR, &axis, "AXIS", "align (default): melody and harmony; copy: fingerprints"},
     {"threads", 't', OPTION_U64, &threads, "N", "as many as there are cores if not said"},
     {"json", 'j', OPTION_FLAG, &want_json, NULL, "the result as one line of JSON"},
 };
@@ -231,9 +236,12 @@ static const struct command commands[] = {
      .max_args = 2,
      .run = run_search},
     {.name = "eval",
-     .synopsis = "DIR --groups FILE.csv [--segments FILE.csv] [--json]",
-     .help = "How well the alignment finds versions, and whether its E-values are true.",
-     .examples = "refrain eval songs --by align --groups truth.csv",
+     .synopsis = "DIR --groups FILE.csv [--by align|copy] [--segments FILE.csv] [--json]",
+     .help = "How well the alignment finds versions, or the fingerprints find copies, and whether "
+             "their E-values are true.\n"
+             "By copy, the groups are of songs that hold the same recording.",
+     .examples = "refrain eval songs --by align --groups truth.csv\n"
+                 "refrain eval songs --by copy --groups recordings.csv --json | jq .map\n",
      .options = eval_options,
      .n_options = ARRAY_LEN(eval_options),
      .min_args = 1,

@@ -325,7 +325,7 @@ static const struct option train_options[] = {
 
 static const struct option eval_options[] = {
     {"by", 0, OPTION_STR, &eval_by, "AXIS",
-     "model; refrain eval --by align measures the alignment"},
+     "model; refrain eval --by align and --by copy measure matching"},
     {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: figures about versions"},

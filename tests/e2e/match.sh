@@ -154,6 +154,14 @@ for row in csv.DictReader(open(corpus + "/truth.csv")):
     name = hashlib.sha1(row["track_id"].encode()).hexdigest()
     shutil.copy(f"{corpus}/previews/{name}", f"{data}.audio/{row['track_id']}.mp3")
 PY
+# Two of the recordings once more, encoded anew and one of them cut: eval --by copy.
+recordings=$(cut -d, -f1 "$corpus/truth.csv" | tail -n +2 |
+    grep -v "$(sed -n 6p "$corpus/copies.csv" | cut -d, -f2)" | head -n 2)
+cut_s=20
+for id in $recordings; do
+    ffmpeg -nostdin -v error -i "$data.audio/$id.mp3" -t $cut_s -b:a 48k "$data.audio/$id-again.mp3"
+    cut_s=30
+done
 quietly() { timeout 300 "$@" >"$work/quiet.log" 2>&1 || {
     tail -n 20 "$work/quiet.log"
     return 1
@@ -162,14 +170,42 @@ tap_ok "a data set of the songs" quietly "$refrain" init "$data" --audio "$data.
     --set match.sequences=on --set train.versions=1 --set train.validation_share=0.4 --set augment.positives=1
 tap_ok "run" quietly "$refrain" run "$data"
 # Which track of the data set is which song: by the file in its link.
-python3 - "$data/music_info.csv" "$corpus/truth.csv" >"$work/groups.csv" <<'PY'
+python3 - "$data/music_info.csv" "$corpus/truth.csv" "$work/recordings.csv" \
+    >"$work/groups.csv" <<'PY'
 import csv, os, sys
 work = {r["track_id"]: r["work_id"] for r in csv.DictReader(open(sys.argv[2]))}
 print("track_id,work_id")
-for row in csv.DictReader(open(sys.argv[1])):
-    link = next(v for v in row.values() if v and v.endswith(".mp3"))
-    print(row["track_id"] + "," + work[os.path.basename(link)[:-4]])
+with open(sys.argv[3], "w") as recordings:
+    print("track_id,work_id", file=recordings)
+    for row in csv.DictReader(open(sys.argv[1])):
+        link = next(v for v in row.values() if v and v.endswith(".mp3"))
+        recording = os.path.basename(link)[:-4].removesuffix("-again")
+        print(row["track_id"] + "," + work[recording])
+        print(row["track_id"] + "," + recording, file=recordings)
 PY
+# ---------------------------------------------------------------- copies, measured
+measure() { # GROUPS AXIS OPTION...
+    truth=$1
+    shift
+    "$refrain" eval "$data" --groups "$truth" --by "$@" --json >"$work/match.json" \
+        2>"$work/match.log" || {
+        cat "$work/match.log"
+        return 1
+    }
+}
+tap_ok "eval --by copy" measure "$work/recordings.csv" copy
+tap_ok "finds each recording by its copy, encoded anew or cut" holds \
+    'm["by"] == "copy" and m["queries"] == 4 and m["map"]["value"] == 1 and m["p1"]["lo"] == 1
+     and m["mr1"]["value"] == 1 and m["two_choice"]["value"] == 1
+     and all(t["found"]["value"] == 1 for t in m["by_evalue"])'
+tap_ok "and takes no other song for one" holds \
+    'all(t["unrelated"]["value"] == 0 for t in m["by_evalue"] if t["evalue"] <= 0.01)'
+tap_ok "eval --by copy on versions" measure "$work/groups.csv" copy
+tap_ok "does not find them: a version is no copy" holds 'm["by_evalue"][0]["found"]["value"] < 1'
+tap_ok "there is no third axis here" refused "align or copy" measure "$work/groups.csv" sound
+tap_ok "borrowed passages are no copies" refused "measure --by align" \
+    measure "$work/recordings.csv" copy --segments "$corpus/segments.csv"
+
 # ---------------------------------------------------------------- search
 cut=$corpus/copies/copy00004.mp3
 row=$(sed -n 6p "$corpus/copies.csv")

@@ -127,7 +127,7 @@ static void test_bench_counts(void)
     struct store_bench_result result = {0};
     char dir[PATH_BYTES];
     struct store *s = make_store(dir);
-    CHECK_OK(store_bench(s, 2, 0.05, &result, &e), &e);
+    CHECK_OK(store_bench(s, 2, 0.05, 0, &result, &e), &e);
     CHECK(result.clips > 0 && result.clips % STORE_BENCH_BATCH == 0);
     CHECK(result.seconds > 0 && result.clips_per_s > 0);
     store_close(s);

@@ -15,18 +15,24 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *page_path, *audio_folder, *groups_path, *segments_path, *axis = "align";
+static const char *model_path, *page_path, *audio_folder, *groups_path, *segments_path,
+    *axis = "align";
 static bool want_json, embed_audio, want_all, want_sequences, exhaustive;
 static uint64_t threads, top = 10;
 static double pair_evalue = 0.01;
 
 static bool run_pair(const struct args *args, struct err *e)
 {
+    static struct likeness_model model;
     struct match_pair pair = {0};
     const struct match_page_params page = {.embed_audio = embed_audio, .made_s = time(NULL)};
     if (embed_audio && page_path == NULL)
         return err_set(e, ERR_USAGE, "--embed-audio puts the sound into a page: give -o FILE.html");
-    bool ok = match_pair_open(args->items[0], args->items[1], &pair, e) &&
+    bool ok = (model_path == NULL || likeness_model_find(model_path, &model, e)) &&
+              match_pair_open(args->items[0], args->items[1], &pair, e) &&
+              (model_path == NULL ||
+               likeness_compare(&model, pair.a.path, pair.b.path,
+                                u64_min(pair.a.len_ms, pair.b.len_ms), &pair.likeness, e)) &&
               (page_path == NULL || match_page_write(page_path, &pair, &page, e));
     if (ok && want_json)
         match_pair_json(&pair, stdout);
@@ -194,6 +200,8 @@ static const struct option pair_options[] = {
     {"output", 'o', OPTION_STR, &page_path, "FILE.html", "write the evidence as one page"},
     {"embed-audio", 0, OPTION_FLAG, &embed_audio, NULL,
      "put both files into the page, so that it plays each passage"},
+    {"model", 'm', OPTION_STR, &model_path, "DIR[/NAME]",
+     "how alike they sound to the trained model of a data set"},
     {"json", 'j', OPTION_FLAG, &want_json, NULL, "the result as one line of JSON"},
     {"all", 0, OPTION_FLAG, &want_all, NULL, "every song of a data set against every other"},
     {"evalue", 'e', OPTION_F64, &pair_evalue, "E", "with --all: pairs up to it, 0.01 if not said"},
@@ -206,15 +214,19 @@ static const struct option pair_options[] = {
 
 static const struct command commands[] = {
     {.name = NULL,
-     .synopsis = "A B [-o FILE.html] [--embed-audio] [--json] | DIR --all | DIR --sequences",
-     .help = "Says what two audio files share: the same recording, a version, a borrowed passage.\n"
-             "Each axis has a figure of its own, the E-value: how many passages as good as this a "
-             "comparison of unrelated songs gives. What it says is evidence for a human ear, not a "
-             "legal verdict.",
+     .synopsis = "A B [-o FILE.html] [--embed-audio] [--model DIR[/NAME]] [--json] | DIR --all | "
+                 "DIR --sequences",
+     .help =
+         "Says what two audio files share: the same recording, a version, a borrowed passage.\n"
+         "Each axis has a figure of its own, the E-value: how many passages as good as this a "
+         "comparison of unrelated songs gives. With --model there is one more, and no part of the "
+         "verdict: the share of the data set's pairs of songs that sound less alike. What it says "
+         "is evidence for a human ear, not a legal verdict.",
      .examples = "refrain match song.mp3 cover.mp3\n"
                  "refrain match song.mp3 cover.mp3 -o report.html --embed-audio   # to look and "
                  "listen\n"
                  "refrain match song.mp3 cover.mp3 --json | jq .cover.segments\n"
+                 "refrain match song.mp3 cover.mp3 --model songs        # do they sound alike?\n"
                  "refrain match songs --sequences       # once, where extract has not made them\n"
                  "refrain match songs --all             # writes songs/groups.csv and pairs.csv\n",
      .options = pair_options,

@@ -104,6 +104,22 @@ static void axis_evalue(const struct page *p, const char *name, double evalue, c
     axis(p, name, value, unit);
 }
 
+static void axis_likeness(const struct page *p, const struct likeness *l)
+{
+    char value[MATCH_TEXT_BYTES], unit[PATH_BYTES + ERR_MSG_BYTES], count[COUNT_TEXT_BYTES];
+    char from[MATCH_TEXT_BYTES], to[MATCH_TEXT_BYTES];
+    if (l->known) {
+        snprintf(value, sizeof value, "%.1f %%", l->percentile);
+        snprintf(unit, sizeof unit,
+                 "of %s pairs of songs are less alike to the model %s; %s\u2013%s of both, cosine "
+                 "%.3f",
+                 count_text(l->cohort_pairs, count), l->model, match_time_text(l->from_ms, from),
+                 match_time_text(l->from_ms + l->clip_ms, to), l->cosine);
+        axis(p, "Sounds like", value, unit);
+    } else if (l->asked)
+        axis(p, "Sounds like", "none", l->why_not);
+}
+
 static void axes(const struct page *p)
 {
     static const char *const names[] = {[MATCH_HARMONY] = "Harmony", [MATCH_MELODY] = "Melody"};
@@ -124,6 +140,7 @@ static void axes(const struct page *p)
         else
             axis(p, names[aspect], "none", pair->has_cover ? "nothing stands out" : why);
     }
+    axis_likeness(p, &pair->likeness);
     fputs(
         "</dl>\n<p class=\"soft\">E is how many passages as good as this a comparison of two "
         "unrelated songs gives: 1 is chance, 0.001 once in a thousand comparisons. Each axis is a "

@@ -251,7 +251,18 @@ static void segment_sentence(const struct segment *s, FILE *out)
     fprintf(out, "; %s.", rarity_text(s->evalue, rarity));
 }
 
-void match_pair_sentence(const struct match_pair *p, FILE *out)
+static void likeness_sentence(const struct likeness *l, FILE *out)
+{
+    char from[MATCH_TEXT_BYTES], to[MATCH_TEXT_BYTES];
+    fprintf(
+        out,
+        " To the model %s what is heard at %s\u2013%s sounds more alike than %.1f %% of its data "
+        "set's pairs of songs.",
+        l->model, match_time_text(l->from_ms, from), match_time_text(l->from_ms + l->clip_ms, to),
+        l->percentile);
+}
+
+static void verdict_sentence(const struct match_pair *p, FILE *out)
 {
     switch (p->verdict) {
     case MATCH_SAME:
@@ -285,15 +296,32 @@ void match_pair_sentence(const struct match_pair *p, FILE *out)
     }
 }
 
+void match_pair_sentence(const struct match_pair *p, FILE *out)
+{
+    verdict_sentence(p, out);
+    if (p->likeness.known)
+        likeness_sentence(&p->likeness, out);
+}
+
 /* ---------------------------------------------------------------- printing */
 
 static void print_axis(FILE *out, const char *name, bool has, double evalue, const char *else_say)
 {
     char text[MATCH_TEXT_BYTES];
     if (has)
-        fprintf(out, "  %-10s E = %s\n", name, match_evalue_text(evalue, text));
+        fprintf(out, "  %-12s E = %s\n", name, match_evalue_text(evalue, text));
     else
-        fprintf(out, "  %-10s %s\n", name, else_say);
+        fprintf(out, "  %-12s %s\n", name, else_say);
+}
+
+static void print_likeness(FILE *out, const struct likeness *l)
+{
+    char count[COUNT_TEXT_BYTES];
+    if (l->known)
+        fprintf(out, "  %-12s cosine %.3f, %.1f %% of %s pairs of songs are less alike\n",
+                "sounds like", l->cosine, l->percentile, count_text(l->cohort_pairs, count));
+    else if (l->asked)
+        fprintf(out, "  %-12s %s\n", "sounds like", l->why_not);
 }
 
 void match_pair_print(const struct match_pair *p, FILE *out)
@@ -309,6 +337,7 @@ void match_pair_print(const struct match_pair *p, FILE *out)
         print_axis(out, match_aspect_name(aspect),
                    p->has_cover && isfinite(p->aspect_evalue[aspect]), p->aspect_evalue[aspect],
                    p->has_cover ? "nothing stands out" : why);
+    print_likeness(out, &p->likeness);
     for (size_t i = 0; i < p->cover.n_segments; i++) {
         const struct segment *s = &p->cover.segments[i];
         fprintf(out, "%s  %s\u2013%s in A  %s\u2013%s in B  %+d semitones  tempo \u00d7%.2f  E = ",
@@ -361,6 +390,23 @@ static void json_segment(struct json *j, const struct segment *s)
     json_end(j);
 }
 
+static void json_likeness(struct json *j, const struct likeness *l)
+{
+    if (!l->asked) {
+        json_null(j, "sounds_like");
+        return;
+    }
+    json_object(j, "sounds_like");
+    json_str(j, "model", l->model);
+    json_f64(j, "cosine", l->known ? l->cosine : NAN);
+    json_f64(j, "percentile", l->known ? l->percentile : NAN);
+    json_u64(j, "cohort_pairs", l->cohort_pairs);
+    json_u64(j, "from_ms", l->from_ms);
+    json_u64(j, "to_ms", l->from_ms + l->clip_ms);
+    json_str(j, "not_compared", l->known ? NULL : l->why_not);
+    json_end(j);
+}
+
 static char *sentence_text(const struct match_pair *p)
 {
     char *text = NULL;
@@ -396,6 +442,7 @@ void match_pair_json(const struct match_pair *p, FILE *out)
         json_end(&j);
     } else
         json_null(&j, "cover");
+    json_likeness(&j, &p->likeness);
     json_str(&j, "note", match_disclaimer);
     json_end(&j);
     json_finish(&j);

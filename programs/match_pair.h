@@ -6,6 +6,7 @@
 #define REFRAIN_MATCH_PAIR_H
 
 #include "match/match.h"
+#include "programs/match_likeness.h"
 #include "programs/match_song.h"
 
 #include <stdio.h>
@@ -28,13 +29,14 @@ struct match_pair {
     double aspect_evalue[3]; /* by enum match_aspect: least of the segments; [0] unused, INFINITY */
     struct copy_match copy;  /* of B in A */
     enum match_verdict verdict;
+    struct likeness likeness; /* no part of the verdict; what match_pair_open leaves is not asked */
 };
 
 MUST_CHECK bool match_pair_open(const char *path_a, const char *path_b, struct match_pair *out,
                                 struct err *e);
 void match_pair_close(struct match_pair *p); /* safe on {0}, may run twice */
 
-/* One sentence in plain words. */
+/* The verdict as one sentence in plain words; one more of the likeness where it is known. */
 void match_pair_sentence(const struct match_pair *p, FILE *out);
 
 /* How the copy differs: "the same speed and pitch", "4.1 % faster, pitch and tempo". */

@@ -246,5 +246,37 @@ tap_ok "and does not go on with another share" sh -c \
     "'$refrain' init '$data' --set train.versions=0 >/dev/null 2>&1
      ! '$refrain' train '$data' --groups '$work/groups.csv' --epochs 2 --batch 2 --resume \
         >'$work/resume.log' 2>&1 && grep -q version_share '$work/resume.log'"
+
+# ---------------------------------------------------------------- sounds like
+tap_ok "two songs to the model" match "$song" "$cover" --model "$data" -o "$work/page.html"
+embed() { # A B: what refrain embed says of the same clips, into $work/embed.json
+    "$refrain" embed "$data" --audio "$@" --json --quiet \
+        --start-ms "$(json_get sounds_like.from_ms <"$work/match.json")" >"$work/embed.json"
+}
+tap_ok "the same clips by refrain embed" embed "$song" "$cover"
+tap_ok "have the same figures, which sentence and page show" python3 - "$work" <<'PY'
+import json, sys
+m, want = (json.load(open(f"{sys.argv[1]}/{name}.json")) for name in ("match", "embed"))
+got, pair = m["sounds_like"], want["pairs"][0]
+assert got["not_compared"] is None and got["cohort_pairs"] == want["cohort_pairs"] > 50, got
+assert got["cosine"] == pair["cosine"] < 0.99999, (got, pair)
+assert got["percentile"] == pair["percentile"] and got["from_ms"] > 0, (got, pair)
+assert "To the model" in m["sentence"], m
+assert "less alike to the model" in open(sys.argv[1] + "/page.html").read()
+PY
+tap_ok "a model by its name" match "$song" "$song" --model "$data/default/"
+tap_ok "to which a song is most like itself" holds \
+    'm["sounds_like"]["cosine"] > 0.9999 and m["sounds_like"]["percentile"] > 99
+     and m["verdict"] == "same"'
+tap_ok "what is too short for a clip" match "$song" "$work/second.wav" --model "$data"
+tap_ok "is not compared, which is said" holds \
+    'm["sounds_like"]["cosine"] is None and "second.wav" in m["sounds_like"]["not_compared"]'
+tap_ok "without --model there is no such figure" match "$song" "$song"
+tap_ok "as it says" holds 'm["sounds_like"] is None and "To the model" not in m["sentence"]'
+tap_ok "a model that is missing" refused "has no model 'other': train it with" \
+    "$refrain" match "$song" "$cover" --model "$data/other"
+tap_ok "a data set that is missing" refused "is not a directory" \
+    "$refrain" match "$song" "$cover" --model "$work/nowhere/other"
+
 tap_ok "eval measures versions" quietly "$refrain" eval "$data" --groups "$work/groups.csv"
 tap_done

@@ -108,6 +108,17 @@ static void test_sentences(void)
                    "B (melody); chance does that in one of 3 million pairs of unrelated songs.");
     p.verdict = MATCH_NOTHING;
     check_sentence(&p, "Nothing was found that two unrelated songs would not share.");
+    p.likeness = (struct likeness){.asked = true,
+                                   .known = true,
+                                   .model = "songs/default",
+                                   .from_ms = 4000,
+                                   .clip_ms = 5000,
+                                   .percentile = 96.14};
+    check_sentence(&p,
+                   "Nothing was found that two unrelated songs would not share. To the model "
+                   "songs/default what is heard at 0:04\u20130:09 sounds more alike than 96.1 % "
+                   "of its data set's pairs of songs.");
+    p.likeness = (struct likeness){0};
     p.verdict = MATCH_SAME;
     p.same_bytes = true;
     check_sentence(&p, "A and B are the same file, byte for byte.");
@@ -135,7 +146,8 @@ static void test_page(void)
     struct match_pair p;
     make_pair(&p, "<script>alert(1)</script>", "\"quoted\" & \xff.mp3");
     char *page = text_of(&p, true, false);
-    CHECK(strstr(page, "<script") == NULL); /* no player, so no script of ours either */
+    CHECK(strstr(page, "Sounds like") == NULL); /* not asked for */
+    CHECK(strstr(page, "<script") == NULL);     /* no player, so no script of ours either */
     CHECK(strstr(page, "&lt;script&gt;alert(1)&lt;/script&gt;") != NULL);
     CHECK(strstr(page, "&quot;quoted&quot; &amp; \xEF\xBF\xBD.mp3") != NULL);
     CHECK(strstr(page, match_disclaimer) != NULL);

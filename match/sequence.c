@@ -28,7 +28,6 @@ static const float MELODY_SURE = 0.5F;
 static const float SILENT = 8.0F / 32768;
 
 struct sequencer {
-    enum simd simd;
     struct spectrum_maker *maker;
     struct spectrum spectrum;
     float *classes; /* (spectrum frames, SEQUENCE_CLASSES) */
@@ -49,20 +48,14 @@ void sequence_release(struct sequence *s)
 uint64_t sequence_spec_hash(void)
 {
     char text[256];
-    snprintf(text, sizeof text, "sequence 1 rate %d hop %d semitones %d+%d lead %d around %d",
-             SEQUENCE_RATE_HZ, SEQUENCE_HOP, SPECTRUM_LOW, SPECTRUM_SEMITONES, LEAD_HIDDEN, AROUND);
-    uint64_t h = hash64(text, strlen(text), 0);
-    h = hash64(lead_weights, sizeof lead_weights, h);
-    h = hash64(lead_scale, sizeof lead_scale, h);
-    h = hash64(lead_bias, sizeof lead_bias, h);
-    h = hash64(lead_output, sizeof lead_output, h);
-    return hash64(lead_prior, sizeof lead_prior, h);
+    snprintf(text, sizeof text, "sequence 2 rate %d hop %d semitones %d+%d lead %s around %d",
+             SEQUENCE_RATE_HZ, SEQUENCE_HOP, SPECTRUM_LOW, SPECTRUM_SEMITONES, LEAD_PLAIN, AROUND);
+    return hash64(text, strlen(text), 0);
 }
 
 bool sequencer_new(enum simd simd, struct sequencer **out, struct err *e)
 {
     struct sequencer *s = mem_zalloc(1, sizeof *s);
-    s->simd = simd;
     if (!spectrum_maker_new(simd, &s->maker, e)) {
         mem_free(s);
         return false;
@@ -149,7 +142,7 @@ bool sequencer_run(struct sequencer *s, const float *samples, size_t n_samples,
     for (size_t aspect = 0; aspect < ASPECTS; aspect++) {
         bool is_melody = aspect == ASPECT_MELODY;
         if (is_melody)
-            lead_classes(s->simd, &s->spectrum, s->classes);
+            lead_classes(&s->spectrum, s->classes);
         else
             harmony_classes(&s->spectrum, s->classes);
         for (size_t t = 0; t < out->n_frames; t++)

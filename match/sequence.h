@@ -2,9 +2,8 @@
  * What a song is for comparing: two sequences of pitch classes, one for its harmony and one for its
  * lead voice, both twelve levels of 8 bits a frame, tuned to the song, C first.
  *
- * Harmony is the energy of spectral peaks folded into one octave. Melody is the salience of the
- * lead voice: each spectral peak votes for the pitches it may be a harmonic of, and what the
- * accompaniment holds is taken off (sequence.c says how).
+ * Harmony is what stands out of the spectrum, folded into one octave. Melody is the probability of
+ * the lead voice's pitch classes (match/lead.h).
  *
  * Transposing a song by n semitones rotates its frames by n classes; nothing else changes.
  */

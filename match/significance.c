@@ -5,12 +5,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Growth as measured on songs cut to a half and to a quarter: 1.2 times the scale that Gumbel's law
- * has on the scores themselves, where theory says 1. */
+/* Of 15,930 pairs of unrelated development songs of 30 s. Growth as measured on songs cut to a half
+ * and to a quarter: 1.2 times the scale that Gumbel's law has on the scores themselves, where
+ * theory says 1. */
 const struct null_model null_model_default = {
-    .laws = {[ALIGN_HARMONY] = {3.377, 0.193, 46},
-             [ALIGN_MELODY] = {3.989, 0.141, 50},
-             [ALIGN_BOTH] = {3.454, 0.145, 35}},
+    .laws = {[ALIGN_HARMONY] = {3.380, 0.193, 46},
+             [ALIGN_MELODY] = {4.044, 0.138, 51},
+             [ALIGN_BOTH] = {3.487, 0.139, 34}},
 };
 
 static double longer(const struct null_law *law, size_t n_a, size_t n_b)

@@ -43,7 +43,8 @@ python3 tests/corpus/compose.py --works "$works" --versions 3 --seed 1 --jobs "$
 
 say "2  a data set, and its previews from $base at $limit s"
 "$refrain" init "$dir/dataset" --csv "$dir/corpus/music_info.csv" \
-    --set fetch.allow_private=on --set "fetch.limit.default=$limit" --set match.sequences=on
+    --set fetch.allow_private=on --set "fetch.limit.default=$limit" \
+    --set match.sequences=on --set train.versions=0
 "$refrain" run "$dir/dataset"
 "$refrain" status "$dir/dataset"
 curl -sf "$base/stats" | python3 -c '

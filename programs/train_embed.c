@@ -255,11 +255,13 @@ out:
 static bool embed_file(struct source *s, const struct dataset *d, const struct embed_options *o,
                        const char *file, float *vector, struct err *e)
 {
-    char dir[] = "/tmp/refrain-embed-XXXXXX", path[sizeof dir + 16];
+    const char *base = getenv("TMPDIR");
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    if (!path_join(dir, base != NULL ? base : "/tmp", "refrain-embed-XXXXXX", e))
+        return false;
     if (mkdtemp(dir) == NULL)
-        return err_set_errno(e, ERR_FATAL, errno, "/tmp: cannot make a temporary folder");
-    snprintf(path, sizeof path, "%s/clip.npy", dir);
-    bool ok = run_features(d, o, file, path, e) &&
+        return err_set_errno(e, ERR_FATAL, errno, "%s: cannot make a temporary folder", dir);
+    bool ok = path_join(path, dir, "clip.npy", e) && run_features(d, o, file, path, e) &&
               read_picture(path, s->snap.n_frames, s->snap.n_mels, s->pictures, e) &&
               vectorizer_run(&s->model, s->pictures, 1, vector, e);
     unlink(path);

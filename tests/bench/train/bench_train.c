@@ -3,6 +3,7 @@
  * the loader, and anonymous memory (RssAnon) at 100 and at 100,000 clips. Ratios within one run;
  * absolute figures are of this machine at this moment.
  */
+#include "tests/bench/train/memory.h"
 #include "tests/unit/train/synth.h"
 #include "train/trainer.h"
 
@@ -13,23 +14,10 @@ enum { SMALL_FRAMES = 32, SMALL_MELS = 16, REAL_FRAMES = 431, REAL_MELS = 128, S
 
 static size_t peak_anon_kib;
 
-static size_t rss_anon_kib(void)
-{
-    FILE *f = fopen("/proc/self/status", "re");
-    char line[256];
-    unsigned long kib = 0;
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "RssAnon: %lu", &kib) == 1)
-            break;
-    if (f != NULL)
-        fclose(f);
-    return kib;
-}
-
 /* Called after every step: a place to look, not to stop. */
 static bool look(void)
 {
-    peak_anon_kib = size_max(peak_anon_kib, rss_anon_kib());
+    peak_anon_kib = size_max(peak_anon_kib, memory_kib("RssAnon"));
     return false;
 }
 

@@ -30,6 +30,7 @@ struct committer {
     struct committer_params params;
     /* Of struct pending. The writer takes from the first and gives to the second. */
     struct queue *pushed, *written;
+    struct pending hurry; /* a mark in both queues: what lies before it is committed at once */
     pthread_t writer, thread;
     bool has_writer, has_thread;
     int fd;
@@ -37,7 +38,7 @@ struct committer {
     /* The committing thread's own. */
     struct pending *group[COMMIT_GROUP_MAX];
     size_t n_group;
-    uint64_t measured_ns, committed_ns;
+    uint64_t group_began_ns, measured_ns, committed_ns;
 
     pthread_mutex_t mu;
     /* below: under mu */
@@ -49,6 +50,8 @@ struct committer {
     uint64_t tmp_bytes;     /* of files in spool/tmp */
     uint64_t spool_bytes, disk_free_bytes; /* spool/tmp included */
     uint64_t requests, throttled, bytes;
+    bool is_hurrying; /* the mark is in a queue */
+    bool has_new;     /* outcomes were pushed since the mark was */
     bool has_news;
     struct standing standing;
     struct err error;
@@ -183,24 +186,38 @@ static bool commit_group(struct committer *c, struct err *e)
     return true;
 }
 
+static void mark_passed(struct committer *c)
+{
+    pthread_mutex_lock(&c->mu);
+    c->is_hurrying = false;
+    pthread_mutex_unlock(&c->mu);
+}
+
+static bool is_group_due(const struct committer *c, uint64_t now_ns)
+{
+    bool has_waited = c->n_group > 0 && now_ns - c->group_began_ns >= c->params.group_ns;
+    bool may_grow = c->params.group_ns == 0 && queue_len(c->written) > 0;
+    return c->n_group == COMMIT_GROUP_MAX || (has_waited && !may_grow) ||
+           now_ns - c->committed_ns >= COMMIT_QUIET_NS;
+}
+
 static bool thread_loop(struct committer *c, struct err *e)
 {
-    uint64_t group_ns = 0;
     for (;;) {
         void *item = NULL;
         uint64_t deadline_ns =
-            c->n_group > 0 ? group_ns + c->params.group_ns : c->measured_ns + MEASURE_NS;
+            c->n_group > 0 ? c->group_began_ns + c->params.group_ns : c->measured_ns + MEASURE_NS;
         enum queue_result result = queue_pop_until(c->written, deadline_ns, &item);
         uint64_t now_ns = clock_now_ns();
-        if (result == QUEUE_OK) {
-            group_ns = c->n_group == 0 ? now_ns : group_ns;
+        bool is_mark = result == QUEUE_OK && item == &c->hurry;
+        if (is_mark) {
+            mark_passed(c);
+        } else if (result == QUEUE_OK) {
+            c->group_began_ns = c->n_group == 0 ? now_ns : c->group_began_ns;
             c->group[c->n_group++] = item;
         }
-        bool is_due = c->n_group == COMMIT_GROUP_MAX ||
-                      (c->n_group > 0 && now_ns - group_ns >= c->params.group_ns &&
-                       (c->params.group_ns > 0 || queue_len(c->written) == 0)) ||
-                      now_ns - c->committed_ns >= COMMIT_QUIET_NS;
-        if ((is_due || result == QUEUE_CLOSED) && !commit_group(c, e))
+        bool is_due = is_mark || result == QUEUE_CLOSED || is_group_due(c, now_ns);
+        if (is_due && !commit_group(c, e))
             return false;
         if (result == QUEUE_CLOSED)
             return true;
@@ -213,14 +230,18 @@ static bool thread_loop(struct committer *c, struct err *e)
 }
 
 /* After a failure what comes is taken and dropped: it was never promised. */
-static void drain(struct queue *queue)
+static void drop(struct committer *c, struct pending *p)
+{
+    buf_release(&p->outcome.body);
+    if (p != &c->hurry)
+        mem_free(p);
+}
+
+static void drain(struct committer *c, struct queue *queue)
 {
     void *item;
-    while (queue_pop(queue, &item) == QUEUE_OK) {
-        struct pending *p = item;
-        buf_release(&p->outcome.body);
-        mem_free(p);
-    }
+    while (queue_pop(queue, &item) == QUEUE_OK)
+        drop(c, item);
 }
 
 /* The first failure counts. */
@@ -241,7 +262,7 @@ static void *thread_main(void *arg)
         fail(c, &e);
         for (size_t i = 0; i < c->n_group; i++)
             mem_free(c->group[i]);
-        drain(c->written);
+        drain(c, c->written);
     }
     return NULL;
 }
@@ -290,11 +311,10 @@ static void *writer_main(void *arg)
     void *item;
     while (queue_pop(c->pushed, &item) == QUEUE_OK) {
         struct pending *p = item;
-        if (!write_body(c, p, &e)) {
+        if (p != &c->hurry && !write_body(c, p, &e)) {
             fail(c, &e);
-            buf_release(&p->outcome.body);
-            mem_free(p);
-            drain(c->pushed);
+            drop(c, p);
+            drain(c, c->pushed);
             break;
         }
         bool ok = queue_push(c->written, p);
@@ -311,8 +331,8 @@ bool committer_open(const struct committer_params *p, struct committer **out, st
     struct committer *c = mem_zalloc(1, sizeof *c);
     c->params = *p;
     pthread_mutex_init(&c->mu, NULL);
-    c->pushed = queue_new(p->max_outcomes);
-    c->written = queue_new(p->max_outcomes);
+    c->pushed = queue_new(p->max_outcomes + 1); /* and the mark */
+    c->written = queue_new(p->max_outcomes + 1);
     c->done = mem_alloc(p->max_outcomes, sizeof *c->done);
     c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     c->committed_ns = clock_now_ns();
@@ -346,11 +366,25 @@ void committer_push(struct committer *c, struct outcome *outcome)
     pthread_mutex_lock(&c->mu);
     c->n_pending++;
     c->n_uncollected++;
+    c->has_new = true;
     c->waiting_bytes += p->outcome.body.len;
     pthread_mutex_unlock(&c->mu);
-    assert(queue_len(c->pushed) < c->params.max_outcomes);
+    assert(queue_len(c->pushed) <= c->params.max_outcomes);
     bool ok = queue_push(c->pushed, p);
     assert(ok);
+}
+
+void committer_hurry(struct committer *c)
+{
+    pthread_mutex_lock(&c->mu);
+    bool is_wanted = c->has_new && !c->is_hurrying;
+    if (is_wanted) {
+        c->is_hurrying = true;
+        c->has_new = false;
+    }
+    pthread_mutex_unlock(&c->mu);
+    if (is_wanted && !queue_push(c->pushed, &c->hurry))
+        assert(false); /* it is closed by committer_finish alone */
 }
 
 void committer_tell(struct committer *c, const struct standing *s)

@@ -56,6 +56,10 @@ MUST_CHECK bool committer_open(const struct committer_params *p, struct committe
 /* Gives the outcome, with its body, to the thread. Never waits. */
 void committer_push(struct committer *c, struct outcome *outcome);
 
+/* Nothing more will be pushed for a while: what was is committed now, and not when its group has
+ * waited its time. */
+void committer_hurry(struct committer *c);
+
 /* Adds to the lifetime counters with the next commit. */
 void committer_count(struct committer *c, uint64_t requests, uint64_t throttled, uint64_t bytes);
 

@@ -97,6 +97,14 @@ static void drain(struct stage *s)
         s->transport->cancel_all(s->transport);
 }
 
+/* Without this a run would wait for its last group to fill. */
+static void hurry(struct stage *s, bool has_more)
+{
+    if (!has_more && s->transport->in_flight(s->transport) == 0 &&
+        stage_next_start_ns(s) >= s->now_ns + COMMIT_GROUP_NS)
+        committer_hurry(s->committer);
+}
+
 static void await_commit(const struct stage *s)
 {
     struct pollfd fd = {.fd = committer_fd(s->committer), .events = POLLIN};
@@ -120,6 +128,7 @@ static bool loop(struct stage *s, struct err *e)
             return false;
         if (is_finished(s) && !has_more)
             return true;
+        hurry(s, has_more);
         if (s->world->awaits_commits && committer_pending(s->committer) > 0) {
             await_commit(s);
             continue;

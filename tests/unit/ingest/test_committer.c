@@ -44,7 +44,8 @@ static void close_all(void)
     spool_close(spool);
 }
 
-static struct committer *open_committer(uint64_t high_water_bytes, uint64_t disk_floor_bytes)
+static struct committer *open_slow_committer(uint64_t high_water_bytes, uint64_t disk_floor_bytes,
+                                             uint64_t group_ns)
 {
     const struct committer_params p = {.catalog = catalog,
                                        .spool = spool,
@@ -53,10 +54,15 @@ static struct committer *open_committer(uint64_t high_water_bytes, uint64_t disk
                                        .disk_floor_bytes = disk_floor_bytes,
                                        .max_waiting_bytes = 1 << 20,
                                        .max_outcomes = ROWS,
-                                       .group_ns = COMMIT_GROUP_NS};
+                                       .group_ns = group_ns};
     struct committer *c = NULL;
     CHECK_OK(committer_open(&p, &c, &e), &e);
     return c;
+}
+
+static struct committer *open_committer(uint64_t high_water_bytes, uint64_t disk_floor_bytes)
+{
+    return open_slow_committer(high_water_bytes, disk_floor_bytes, COMMIT_GROUP_NS);
 }
 
 static void push(struct committer *c, struct todo_item *item, enum row_state state)
@@ -135,6 +141,28 @@ static void test_finish_commits_what_was_pushed(void)
     CHECK_U64(row.state, ROW_DONE);
     committer_close(c);
     committer_close(NULL);
+    close_all();
+}
+
+/* A group that would wait for ever is committed when nothing more is to be expected. */
+static void test_hurry(void)
+{
+    struct outcome out[3];
+    open_all();
+    struct committer *c = open_slow_committer(UINT64_MAX, 0, 1000 * NS_PER_S);
+    committer_hurry(c); /* with nothing to hurry */
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 3; i++)
+            push(c, &items[3 * round + i], ROW_DONE);
+        committer_hurry(c);
+        committer_hurry(c);
+        CHECK_U64(collect(c, out, 3), 3);
+        CHECK(out[2].item == &items[3 * round + 2]);
+    }
+    push(c, &items[6], ROW_DONE);
+    committer_hurry(c);
+    CHECK_OK(committer_finish(c, &e), &e); /* with the mark on its way */
+    committer_close(c);
     close_all();
 }
 
@@ -238,6 +266,7 @@ int main(void)
         return 1;
     RUN(test_collected_is_durable);
     RUN(test_finish_commits_what_was_pushed);
+    RUN(test_hurry);
     RUN(test_room);
     RUN(test_full_disk);
     RUN(test_recovery);

@@ -120,7 +120,10 @@ $(B)/obj/%.o: %.c $(B)/flags
 
 # The aligner works on its own thread's arrays only: nothing for TSan to watch, and thirty times slower
 # under its eyes.
-$(if $(filter thread,$(SAN)),$(eval $(B)/obj/match/align.o: SANFLAGS =))
+$(if $(filter thread,$(SAN)),$(eval $(B)/obj/match/align.o $(B)/obj/match/align_matrix.o: SANFLAGS =))
+
+# Its threads are those of oneDNN.
+$(B)/obj/train/winograd.o: ALL_CFLAGS += -fopenmp
 
 define archive
 $(B)/lib/librefrain_$(1).a: $(patsubst %.c,$(B)/obj/%.o,$(filter $(1)/%,$(LIB_SRC)))

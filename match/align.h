@@ -3,9 +3,9 @@
  *
  * For each transposition asked for, cells of the cross-similarity of short stacks of frames are
  * scored by how far they stand out of their row and of their column, the lesser of both (a graded
- * form of mutual nearest neighbours; align.c says why not the binary one), and the best path is
- * found by local alignment with steps (1,1), (2,1) and (1,2), so that tempi may differ by up to a
- * factor of two (Serra, Serra and Andrzejak, "Cross recurrence quantification for cover song
+ * form of mutual nearest neighbours; align_matrix.c says why not the binary one), and the best path
+ * is found by local alignment with steps (1,1), (2,1) and (1,2), so that tempi may differ by up to
+ * a factor of two (Serra, Serra and Andrzejak, "Cross recurrence quantification for cover song
  * identification", New Journal of Physics 11, 2009, whose Qmax this is with graded cells).
  *
  * Three paths are looked for: in the cells of the harmony, in those of the melody, and in a

@@ -10,6 +10,11 @@
 
 enum { BLOCK = 32 };
 
+static inline size_t whole_blocks(size_t n)
+{
+    return (n + BLOCK - 1) / BLOCK * BLOCK;
+}
+
 #if defined(__x86_64__)
 /* gcc prefers half-width vectors on machines of ten years ago; whole blocks are faster today. */
 #define WIDE_TARGET_AVX512                                                                         \

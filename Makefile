@@ -200,7 +200,7 @@ fuzz: $(FUZZ)
 soak: all $(UNIT) $(FUZZ)
 	@TEST_LIMIT_S=7200 tests/run.sh $(B) $(sort $(wildcard tests/soak/*.sh))
 
-bench: all $(BENCH)
+bench: all $(BENCH) $(GOLDEN)
 	@tests/bench/run.sh $(B)
 
 demo: setup

@@ -10,12 +10,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import reference
 import signals
@@ -249,18 +247,6 @@ def compare_encoded(name, y):
             compare_whole(name, Path(folder) / file, 1234, 8000)
 
 
-def compare_speed(y):
-    """Processor time of one thread each, the best of many runs."""
-    times = []
-    with threadpool_limits(1):
-        for _ in range(30):
-            start = time.process_time()
-            reference.db(y)
-            times.append(time.process_time() - start)
-    ours_us, theirs_us = float(run("time", samples=y)), 1e6 * min(times)
-    print(f"\n10 s to decibels: {ours_us / 1e3:.2f} ms, librosa {theirs_us / 1e3:.1f} ms, {theirs_us / ours_us:.1f} times")
-
-
 def main():
     compare_bank()
     made = {name: make() for name, make in signals.ALL.items()}
@@ -288,7 +274,6 @@ def main():
             ffmpeg("-i", path, "-acodec", "pcm_s16le", wav.name)
             compare_whole(name, path, 0, 5000, wav.name)
     table.show()
-    compare_speed(made["q"])
     print(f"{table.failures} past their gate")
     return table.failures != 0
 

@@ -1,0 +1,231 @@
+#include "base/mem.h"
+#include "store/record_parts.h"
+
+#include <math.h>
+#include <string.h>
+#include <zstd.h>
+
+struct record_encoder {
+    enum record_dtype dtype;
+    int zstd_level;
+    ZSTD_CCtx *zstd;
+    size_t n_values; /* what the scratch below has room for */
+    void *levels;    /* u8 or u16 */
+    uint8_t *planes;
+    float *restored;
+    struct archive_head archive; /* of what lies in planes */
+};
+
+static void zstd_set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
+{
+    size_t rc = ZSTD_CCtx_setParameter(zstd, parameter, value);
+    assert(!ZSTD_isError(rc));
+}
+
+struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_level)
+{
+    assert(dtype > 0 && dtype < RECORD_DTYPES);
+    struct record_encoder *enc = mem_zalloc(1, sizeof *enc);
+    enc->dtype = dtype;
+    enc->zstd_level = zstd_level;
+    enc->zstd = ZSTD_createCCtx();
+    assert(enc->zstd);
+    zstd_set(enc->zstd, ZSTD_c_compressionLevel, zstd_level);
+    zstd_set(enc->zstd, ZSTD_c_contentSizeFlag, 1);
+    zstd_set(enc->zstd, ZSTD_c_checksumFlag, 0); /* the header has one */
+    zstd_set(enc->zstd, ZSTD_c_dictIDFlag, 0);
+    return enc;
+}
+
+static void encoder_release_scratch(struct record_encoder *enc)
+{
+    mem_free(enc->levels);
+    mem_free(enc->planes);
+    mem_free(enc->restored);
+    enc->levels = enc->planes = NULL;
+    enc->restored = NULL;
+    enc->n_values = 0;
+}
+
+void record_encoder_free(struct record_encoder *enc)
+{
+    if (!enc)
+        return;
+    encoder_release_scratch(enc);
+    ZSTD_freeCCtx(enc->zstd);
+    mem_free(enc);
+}
+
+static void encoder_reserve(struct record_encoder *enc, size_t n_values)
+{
+    if (n_values <= enc->n_values)
+        return;
+    encoder_release_scratch(enc);
+    enc->levels = mem_alloc_aligned(n_values, sizeof(uint16_t));
+    enc->planes = mem_alloc_aligned(n_values, RECORD_PLANES_MAX);
+    enc->restored = mem_alloc_aligned(n_values, sizeof(float));
+    enc->n_values = n_values;
+}
+
+/* The levels of the dtype, into enc->levels; false when value *bad_i does not fit. */
+static bool quantise(struct record_encoder *enc, const float *values, size_t n,
+                     struct filter_grid grid, size_t *bad_i)
+{
+    switch (grid.max_level) {
+    case UINT8_MAX:
+        return filter_quantise_u8(values, n, grid, enc->levels, bad_i);
+    case 0: /* floats stay what they are */
+        for (size_t i = 0; i < n; i++) {
+            if (!isfinite(values[i])) {
+                *bad_i = i;
+                return false;
+            }
+        }
+        return true;
+    default:
+        return filter_quantise_u12(values, n, grid, enc->levels, bad_i);
+    }
+}
+
+/* The filter forward, from enc->levels (or the floats) into enc->planes. */
+static void planes_make(struct record_encoder *enc, const float *values,
+                        const struct record_info *info)
+{
+    size_t n_frames = info->n_frames, n_mels = info->n_mels;
+    switch (info->dtype) {
+    case RECORD_U8:
+        filter_delta_u8(enc->levels, n_frames, n_mels, enc->planes);
+        break;
+    case RECORD_U12:
+        filter_delta_u12(enc->levels, n_frames, n_mels, enc->planes);
+        break;
+    case RECORD_F32:
+        filter_delta_f32(values, n_frames, n_mels, enc->planes);
+        break;
+    case RECORD_RAW:
+        memcpy(enc->planes, enc->levels, n_frames * n_mels);
+        break;
+    case RECORD_ARCHIVE:
+        archive_split(enc->levels, n_frames, n_mels, &enc->archive, enc->planes);
+        break;
+    case RECORD_DTYPES:
+        break;
+    }
+}
+
+/* What a reader will get, into enc->restored; the decoder's own way, but for what the filter does
+ * to levels, which is lossless. */
+static void certify(struct record_encoder *enc, const float *values, struct record_info *info)
+{
+    size_t n = record_plane_bytes(info);
+    double max_err, rms_err;
+    if (record_dtype_has_levels(info->dtype))
+        filter_levels_to_db(enc->levels, n, record_grid(info), false, enc->restored);
+    else
+        record_planes_restore(enc->planes, info, false, enc->restored);
+    filter_error(values, enc->restored, n, &max_err, &rms_err);
+    /* Errors add up at most: to what the values had lost before they came here. */
+    info->max_err_db = (float)(max_err + (double)info->max_err_db);
+    info->rms_err_db = (float)(rms_err + (double)info->rms_err_db);
+}
+
+/* Where the bytes of enc->planes change in kind; a block of zstd ends there, so that each part gets
+ * a Huffman table of its own. Returns how many parts there are. */
+static size_t parts_of(const struct record_encoder *enc, size_t n, size_t parts[RECORD_PLANES_MAX])
+{
+    size_t n_parts = record_kind(enc->dtype)->n_planes;
+    static_assert((int)ARCHIVE_STREAMS <= (int)RECORD_PLANES_MAX, "parts have room");
+    for (size_t i = 0; i < n_parts; i++)
+        parts[i] = n;
+    if (enc->dtype != RECORD_ARCHIVE)
+        return n_parts;
+    for (size_t i = 0; i < ARCHIVE_STREAMS; i++)
+        parts[i] = enc->archive.n[i];
+    return ARCHIVE_STREAMS;
+}
+
+/* One frame. */
+static bool planes_compress(struct record_encoder *enc, size_t n, size_t n_bytes, uint8_t *out,
+                            size_t cap, size_t *out_len, struct err *e)
+{
+    size_t parts[RECORD_PLANES_MAX], n_parts = parts_of(enc, n, parts);
+    const uint8_t *part = enc->planes;
+    ZSTD_outBuffer to = {out, cap, 0};
+    size_t rc = ZSTD_CCtx_reset(enc->zstd, ZSTD_reset_session_only);
+    if (!ZSTD_isError(rc))
+        rc = ZSTD_CCtx_setPledgedSrcSize(enc->zstd, n_bytes);
+    for (size_t i = 0; i < n_parts && !ZSTD_isError(rc); part += parts[i++]) {
+        ZSTD_inBuffer from = {part, parts[i], 0};
+        do {
+            rc = ZSTD_compressStream2(enc->zstd, &to, &from,
+                                      i + 1 < n_parts ? ZSTD_e_flush : ZSTD_e_end);
+        } while (!ZSTD_isError(rc) && rc != 0 && to.pos < to.size);
+        if (!ZSTD_isError(rc) && rc != 0)
+            return err_set(e, ERR_FATAL, "zstd needs more than %zu bytes for %zu", cap, n_bytes);
+    }
+    if (ZSTD_isError(rc))
+        return err_set(e, ERR_FATAL, "zstd cannot compress %zu bytes: %s", n_bytes,
+                       ZSTD_getErrorName(rc));
+    *out_len = to.pos;
+    return true;
+}
+
+/* enc->planes and what stands before them as the payload of *info, behind the header's room. */
+static bool payload_write(struct record_encoder *enc, struct record_info *info, struct buf *out,
+                          struct err *e)
+{
+    size_t n = record_plane_bytes(info), n_bytes = n * record_kind(enc->dtype)->n_planes;
+    size_t head = record_head_bytes(enc->dtype),
+           cap = ZSTD_compressBound(n_bytes) + 64 * RECORD_PLANES_MAX;
+    buf_reset(out);
+    if (!buf_reserve(out, RECORD_HEADER_BYTES + head + cap, e))
+        return false;
+    uint8_t *payload = out->data + RECORD_HEADER_BYTES;
+    if (enc->dtype == RECORD_ARCHIVE)
+        archive_head_write(&enc->archive, payload);
+    if (info->codec == RECORD_CODEC_NONE)
+        memcpy(payload + head, enc->planes, n_bytes);
+    else if (!planes_compress(enc, n, n_bytes, payload + head, cap, &n_bytes, e))
+        return false;
+    info->payload_bytes = (uint32_t)(head + n_bytes);
+    return true;
+}
+
+bool record_encode_range(struct record_encoder *enc, const float *values, double lo, double hi,
+                         const struct record_info *meta, struct buf *out, struct err *e)
+{
+    if (!record_shape_check(meta->n_frames, meta->n_mels, e))
+        return false;
+    struct record_info info = *meta;
+    bool packed = enc->dtype != RECORD_RAW && enc->zstd_level != RECORD_LEVEL_NONE;
+    info.dtype = enc->dtype;
+    info.filter = (uint8_t)record_kind(enc->dtype)->filter;
+    info.codec = packed ? RECORD_CODEC_ZSTD : RECORD_CODEC_NONE;
+    size_t n = record_plane_bytes(&info), bad_i = 0;
+    struct filter_grid grid = {1.0F, 0.0F, 0};
+    if (record_kind(enc->dtype)->max_level > 0)
+        grid = filter_grid_make(lo, hi, record_kind(enc->dtype)->max_level);
+    else
+        lo = -(double)INFINITY, hi = (double)INFINITY;
+    info.scale = grid.scale;
+    info.offset = grid.offset;
+    encoder_reserve(enc, n);
+    if (!quantise(enc, values, n, grid, &bad_i))
+        return err_set(e, ERR_PERM, "value %zu (frame %zu, mel %zu) is %g; %s holds %g to %g",
+                       bad_i, bad_i / info.n_mels, bad_i % info.n_mels, (double)values[bad_i],
+                       record_kind(info.dtype)->name, lo, hi);
+    planes_make(enc, values, &info);
+    certify(enc, values, &info);
+    if (!payload_write(enc, &info, out, e) || !record_numbers_check(&info, e))
+        return false;
+    record_header_write(out->data, &info);
+    record_seal(out->data, info.payload_bytes);
+    out->len = RECORD_HEADER_BYTES + info.payload_bytes;
+    return true;
+}
+
+bool record_encode(struct record_encoder *enc, const float *db, double top_db,
+                   const struct record_info *meta, struct buf *out, struct err *e)
+{
+    return record_encode_range(enc, db, -top_db, 0, meta, out, e);
+}

@@ -49,7 +49,7 @@ only 'lib(av|sw)' ingest/media.c
 only 'seccomp' ingest/confine.c
 only 'soxr' features/resample.c
 only 'dnnl|oneapi' 'train/dnn.*\.[ch]'
-only 'zstd' store/record.c
+only 'zstd' store/frame.c
 only 'lmdb' ingest/catalog.c 'store/.*\.[ch]'
 
 exit $bad

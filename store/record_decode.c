@@ -1,11 +1,11 @@
 #include "base/mem.h"
+#include "store/frame.h"
 #include "store/record_parts.h"
 
 #include <string.h>
-#include <zstd.h>
 
 struct record_decoder {
-    ZSTD_DCtx *zstd;
+    struct frame_reader *frames;
     uint8_t *scratch; /* planes, and behind them the levels that archive streams are joined to */
     size_t scratch_bytes;
     bool stream;
@@ -14,8 +14,7 @@ struct record_decoder {
 struct record_decoder *record_decoder_new(void)
 {
     struct record_decoder *dec = mem_zalloc(1, sizeof *dec);
-    dec->zstd = ZSTD_createDCtx();
-    assert(dec->zstd);
+    dec->frames = frame_reader_new();
     return dec;
 }
 
@@ -23,7 +22,7 @@ void record_decoder_free(struct record_decoder *dec)
 {
     if (!dec)
         return;
-    ZSTD_freeDCtx(dec->zstd);
+    frame_reader_free(dec->frames);
     mem_free(dec->scratch);
     mem_free(dec);
 }
@@ -57,10 +56,8 @@ static bool planes_unpack(struct record_decoder *dec, struct span record,
     decoder_reserve(dec, 2 * want);
     *planes = packed;
     if (info->codec == RECORD_CODEC_ZSTD) {
-        got = ZSTD_decompressDCtx(dec->zstd, dec->scratch, want, packed, got);
-        if (ZSTD_isError(got))
-            return err_set(e, ERR_PERM, "record is damaged: zstd says \"%s\"",
-                           ZSTD_getErrorName(got));
+        if (!frame_read(dec->frames, (struct span){packed, got}, dec->scratch, want, &got, e))
+            return false;
         *planes = dec->scratch;
     }
     if (got != want)

@@ -1,14 +1,14 @@
 #include "base/mem.h"
+#include "store/frame.h"
 #include "store/record_parts.h"
 
 #include <math.h>
 #include <string.h>
-#include <zstd.h>
 
 struct record_encoder {
     enum record_dtype dtype;
     int zstd_level;
-    ZSTD_CCtx *zstd;
+    struct frame_writer *frames;
     size_t n_values; /* what the scratch below has room for */
     void *levels;    /* u8 or u16 */
     uint8_t *planes;
@@ -16,24 +16,13 @@ struct record_encoder {
     struct archive_head archive; /* of what lies in planes */
 };
 
-static void zstd_set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
-{
-    size_t rc = ZSTD_CCtx_setParameter(zstd, parameter, value);
-    assert(!ZSTD_isError(rc));
-}
-
 struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_level)
 {
     assert(dtype > 0 && dtype < RECORD_DTYPES);
     struct record_encoder *enc = mem_zalloc(1, sizeof *enc);
     enc->dtype = dtype;
     enc->zstd_level = zstd_level;
-    enc->zstd = ZSTD_createCCtx();
-    assert(enc->zstd);
-    zstd_set(enc->zstd, ZSTD_c_compressionLevel, zstd_level);
-    zstd_set(enc->zstd, ZSTD_c_contentSizeFlag, 1);
-    zstd_set(enc->zstd, ZSTD_c_checksumFlag, 0); /* the header has one */
-    zstd_set(enc->zstd, ZSTD_c_dictIDFlag, 0);
+    enc->frames = frame_writer_new(zstd_level);
     return enc;
 }
 
@@ -52,7 +41,7 @@ void record_encoder_free(struct record_encoder *enc)
     if (!enc)
         return;
     encoder_release_scratch(enc);
-    ZSTD_freeCCtx(enc->zstd);
+    frame_writer_free(enc->frames);
     mem_free(enc);
 }
 
@@ -129,8 +118,8 @@ static void certify(struct record_encoder *enc, const float *values, struct reco
     info->rms_err_db = (float)(rms_err + (double)info->rms_err_db);
 }
 
-/* Where the bytes of enc->planes change in kind; a block of zstd ends there, so that each part gets
- * a Huffman table of its own. Returns how many parts there are. */
+/* Where the bytes of enc->planes change in kind; a block of zstd ends there (frame.h).
+ * Returns how many parts there are. */
 static size_t parts_of(const struct record_encoder *enc, size_t n, size_t parts[RECORD_PLANES_MAX])
 {
     size_t n_parts = record_kind(enc->dtype)->n_planes;
@@ -144,39 +133,13 @@ static size_t parts_of(const struct record_encoder *enc, size_t n, size_t parts[
     return ARCHIVE_STREAMS;
 }
 
-/* One frame. */
-static bool planes_compress(struct record_encoder *enc, size_t n, size_t n_bytes, uint8_t *out,
-                            size_t cap, size_t *out_len, struct err *e)
-{
-    size_t parts[RECORD_PLANES_MAX], n_parts = parts_of(enc, n, parts);
-    const uint8_t *part = enc->planes;
-    ZSTD_outBuffer to = {out, cap, 0};
-    size_t rc = ZSTD_CCtx_reset(enc->zstd, ZSTD_reset_session_only);
-    if (!ZSTD_isError(rc))
-        rc = ZSTD_CCtx_setPledgedSrcSize(enc->zstd, n_bytes);
-    for (size_t i = 0; i < n_parts && !ZSTD_isError(rc); part += parts[i++]) {
-        ZSTD_inBuffer from = {part, parts[i], 0};
-        do {
-            rc = ZSTD_compressStream2(enc->zstd, &to, &from,
-                                      i + 1 < n_parts ? ZSTD_e_flush : ZSTD_e_end);
-        } while (!ZSTD_isError(rc) && rc != 0 && to.pos < to.size);
-        if (!ZSTD_isError(rc) && rc != 0)
-            return err_set(e, ERR_FATAL, "zstd needs more than %zu bytes for %zu", cap, n_bytes);
-    }
-    if (ZSTD_isError(rc))
-        return err_set(e, ERR_FATAL, "zstd cannot compress %zu bytes: %s", n_bytes,
-                       ZSTD_getErrorName(rc));
-    *out_len = to.pos;
-    return true;
-}
-
 /* enc->planes and what stands before them as the payload of *info, behind the header's room. */
 static bool payload_write(struct record_encoder *enc, struct record_info *info, struct buf *out,
                           struct err *e)
 {
     size_t n = record_plane_bytes(info), n_bytes = n * record_kind(enc->dtype)->n_planes;
-    size_t head = record_head_bytes(enc->dtype),
-           cap = ZSTD_compressBound(n_bytes) + 64 * RECORD_PLANES_MAX;
+    size_t parts[RECORD_PLANES_MAX], n_parts = parts_of(enc, n, parts);
+    size_t head = record_head_bytes(enc->dtype), cap = frame_bytes_max(n_bytes, n_parts);
     buf_reset(out);
     if (!buf_reserve(out, RECORD_HEADER_BYTES + head + cap, e))
         return false;
@@ -185,7 +148,8 @@ static bool payload_write(struct record_encoder *enc, struct record_info *info, 
         archive_head_write(&enc->archive, payload);
     if (info->codec == RECORD_CODEC_NONE)
         memcpy(payload + head, enc->planes, n_bytes);
-    else if (!planes_compress(enc, n, n_bytes, payload + head, cap, &n_bytes, e))
+    else if (!frame_write(enc->frames, enc->planes, parts, n_parts, payload + head, cap, &n_bytes,
+                          e))
         return false;
     info->payload_bytes = (uint32_t)(head + n_bytes);
     return true;

@@ -16,7 +16,7 @@
  */
 enum { HARMONY_EVERY = 8, FILE_MAGIC_BYTES = 8, FILE_SONGS_MAX = 1 << 24 };
 
-static const char file_magic[FILE_MAGIC_BYTES] = "RFRNULL2";
+static const char file_magic[FILE_MAGIC_BYTES] = "RFRNULL3";
 
 struct work {
     const struct library *library;

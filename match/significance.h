@@ -1,13 +1,17 @@
 /*
- * How often chance gives a score. Scores of the best local alignment of unrelated songs follow an
- * extreme-value law whose location grows with the logarithm of the area searched, as those of
- * biological sequences do (Karlin and Altschul, PNAS 87, 1990; Altschul and Gish, Methods in
- * Enzymology 266, 1996). Songs are not random letters: unrelated ones share habits, which gives
- * their scores a heavier tail than Gumbel's. The fourth root of the scores has Gumbel's tail
- * (docs/MATCH.md has the figures), so that
+ * How often chance gives a score. The best local alignment of unrelated songs scores by an
+ * extreme-value law, as that of biological sequences does (Karlin and Altschul, PNAS 87, 1990).
+ * Songs are not random letters: unrelated ones share habits, and now and then a phrase, so that the
+ * tail is heavier than Gumbel's. The law is the generalised one (Jenkinson, Quarterly Journal of
+ * the Royal Meteorological Society 81, 1955), whose tail beyond any threshold is the generalised
+ * Pareto of peaks over it (Pickands, Annals of Statistics 3, 1975), with a shape that is fixed for
+ * each kind of alignment: a library is too small to say it.
  *
- *     level = score - growth * ln(area / (area of NULL_FRAMES x NULL_FRAMES))
- *     P(level >= x) = 1 - exp(-exp(-(x^(1/4) - location) / scale))
+ *     level = score * (area / area of NULL_FRAMES x NULL_FRAMES)^-growth
+ *     P(level >= x) = 1 - exp(-(1 + shape * (x - location) / scale)^(-1 / shape))
+ *
+ * Letters' scores grow with the logarithm of the area searched; those of songs, which stretch over
+ * what resembles itself, with a small power of it (docs/MATCH.md has the figures).
  *
  * The E-value of a score is P times the number of songs searched: how many as good chance is
  * expected to give.
@@ -18,8 +22,9 @@
 #include "match/align.h"
 
 struct null_law {
-    double location, scale; /* of the fourth root of levels in ALIGN_UNITs */
-    double growth;          /* of scores with the logarithm of the area, in ALIGN_UNITs */
+    double location, scale; /* of levels, in ALIGN_UNITs */
+    double shape;           /* above 0: the tail falls by a power, not by an exponent */
+    double growth;          /* of scores with the area: its power */
 };
 
 struct null_model {
@@ -48,11 +53,11 @@ double null_model_evalue(const struct null_model *m, enum align_mode mode, doubl
 /* The least score whose P is at most `chance`, 0 < chance < 1. */
 double null_law_score(const struct null_law *law, double chance, size_t n_a, size_t n_b);
 
-/* From the scores of unrelated pairs, corrected for length by null_law_level: the line through
- * their quantiles from .5 to .96. What lies above is left to the law, because a few pairs of any
- * library are not unrelated. Sorts the scores. Keeps out->growth. False, and *out untouched, when
- * they are fewer than NULL_PAIRS_MIN or hardly differ. */
-MUST_CHECK bool null_law_fit(double *scores, size_t n, struct null_law *out);
+/* Location and scale from the levels of unrelated pairs: the line through their quantiles from .5
+ * to .93, for the shape that *out has. What lies above is left to the law, because a few pairs of
+ * any library are not unrelated. Sorts the levels. Keeps out->shape and out->growth. False, and
+ * *out untouched, when they are fewer than NULL_PAIRS_MIN or hardly differ. */
+MUST_CHECK bool null_law_fit(double *levels, size_t n, struct null_law *out);
 
 /* Storey's q-values ("A direct approach to false discovery rates", Journal of the Royal Statistical
  * Society B 64, 2002) with a null share of 1: q[i] is the least share of false ones among the

@@ -8,37 +8,43 @@
 
 enum { RNG_TEST_GUMBEL = 0x67756d62 };
 
-/* Draws of a Gumbel law give it back, also with a fiftieth of relatives among them. */
+/* Draws of a law give it back, also with a hundredth of relatives among them. */
 static void test_fit(void)
 {
     enum { N = 20000 };
-    double *scores = mem_alloc(N, sizeof *scores);
-    struct null_law law = {0};
+    const double shape = 0.1;
+    double *levels = mem_alloc(N, sizeof *levels);
+    struct null_law law = {.shape = shape, .growth = 0.2};
     struct rng r;
     rng_init(&r, 1, RNG_TEST_GUMBEL, 0);
+    for (size_t i = 0; i < N; i++) {
+        double below = rng_uniform(&r) * 0.999999 + 5e-7;
+        levels[i] = i % 100 == 0 ? 3000 : 256 + 32 / shape * (pow(-log(below), -shape) - 1);
+    }
+    CHECK(null_law_fit(levels, N, &law));
+    CHECK_NEAR(law.location, 256, 2); /* standard errors are 0.5; relatives take some */
+    CHECK_NEAR(law.scale, 32, 3);
+    CHECK(law.shape == shape && law.growth == 0.2);
+    CHECK(!null_law_fit(levels, NULL_PAIRS_MIN - 1, &law));
     for (size_t i = 0; i < N; i++)
-        scores[i] =
-            i % 50 == 0 ? 3000 : pow(4 - 0.125 * log(-log(rng_uniform(&r) * 0.999999 + 5e-7)), 4);
-    CHECK(null_law_fit(scores, N, &law));
-    CHECK_NEAR(law.location, 4, 0.03); /* standard errors are 0.002; relatives take some */
-    CHECK_NEAR(law.scale, 0.125, 0.03);
-    CHECK(!null_law_fit(scores, NULL_PAIRS_MIN - 1, &law));
-    for (size_t i = 0; i < N; i++)
-        scores[i] = 7;
-    CHECK(!null_law_fit(scores, N, &law));
-    mem_free(scores);
+        levels[i] = 7;
+    CHECK(!null_law_fit(levels, N, &law));
+    mem_free(levels);
 }
 
 static void test_evalues(void)
 {
-    const struct null_model m = {.laws = {[ALIGN_MELODY] = {4, 0.125, 50}}};
+    const struct null_model m = {.laws = {[ALIGN_MELODY] = {256, 32, 0.125, 0.25}}};
     const struct null_law *law = &m.laws[ALIGN_MELODY];
-    /* By hand: at the location P = 1 - exp(-1). */
+    /* By hand: at the location P = 1 - exp(-1); eight scales above it 1 - exp(-2^-8). */
     CHECK_NEAR(null_law_chance(law, 256, NULL_FRAMES, NULL_FRAMES), 0.63212055882855767, 1e-12);
-    CHECK_NEAR(null_model_evalue(&m, ALIGN_MELODY, pow(4 + 0.125 * log(1000), 4), NULL_FRAMES,
-                                 NULL_FRAMES, 50),
-               50 * 9.995001666e-4, 1e-9);
-    /* A larger area gives more by chance, and score and chance are inverses. */
+    CHECK_NEAR(null_model_evalue(&m, ALIGN_MELODY, 256 + 8 * 32, NULL_FRAMES, NULL_FRAMES, 50),
+               50 * 3.8986305299e-3, 1e-9);
+    CHECK(null_law_chance(law, 0, NULL_FRAMES, NULL_FRAMES) == 1); /* below all that there is */
+    /* Sixteen times the area: half the level. A score's P is larger there, and score and chance are
+     * inverses. */
+    const size_t longer = (NULL_FRAMES - ALIGN_STACK + 1) * 16 + ALIGN_STACK - 1;
+    CHECK_NEAR(null_law_level(law, 500, longer, NULL_FRAMES), 250, 1e-9);
     CHECK(null_law_chance(law, 400, 800, 800) > null_law_chance(law, 400, 200, 200));
     for (double chance = 1e-12; chance < 0.5; chance *= 10)
         CHECK_NEAR(null_law_chance(law, null_law_score(law, chance, 300, 100), 300, 100) / chance,

@@ -60,7 +60,7 @@ static uint64_t entry_checksum(const struct log_entry *entry)
 static struct log_head head_of(const struct all *a)
 {
     struct log_head h = {
-        .magic = "RFRNALL1", .spec_hash = sequence_spec_hash(), .root = a->c->library.root};
+        .magic = "RFRNALL2", .spec_hash = sequence_spec_hash(), .root = a->c->library.root};
     memcpy(&h.evalue_bits, &a->request->evalue, sizeof h.evalue_bits);
     return h;
 }

@@ -154,7 +154,9 @@ static const struct conf_key keys[] = {
     {"train.model", CONF_ENUM, AT(train.model), "cnn", 0, 0, "",
      "the network: cnn is small and quick, resnet18 is torchvision's", "cnn|resnet18"},
     {"train.precision", CONF_ENUM, AT(train.precision), "auto", 0, 0, "",
-     "of activations; auto: bf16 for resnet18 on processors with AMX, else f32", "auto|f32|bf16"},
+     "of activations; auto: bf16 for resnet18 on processors with AMX, else f32-winograd (3x3 by "
+     "Winograd) with AVX2 or AVX-512, else f32",
+     "auto|f32|bf16|f32-winograd"},
     {"train.threads", CONF_U64, AT(train.threads), "0", 0, 256, "threads",
      "0: one a core; the same number gives the same bits", NULL},
     {"train.epochs", CONF_U64, AT(train.epochs), "10", 1, 10000, "",

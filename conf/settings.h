@@ -34,7 +34,8 @@ enum train_model_setting { SETTING_MODEL_CNN, SETTING_MODEL_RESNET18 };
 enum train_precision_setting {
     SETTING_PRECISION_AUTO,
     SETTING_PRECISION_F32,
-    SETTING_PRECISION_BF16
+    SETTING_PRECISION_BF16,
+    SETTING_PRECISION_WINOGRAD
 };
 enum train_loss_setting { SETTING_LOSS_TRIPLET, SETTING_LOSS_NTXENT };
 enum train_negatives_setting {

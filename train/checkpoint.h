@@ -28,7 +28,7 @@ struct recipe {
     uint64_t accumulate, warmup_steps;
     uint64_t schedule_steps; /* 0: the schedule does not depend on the length of the run */
     char loss[16], negatives[16], optimizer[16], schedule[16]; /* as in the configuration */
-    char precision[16];                                        /* "f32", "bf16": what it came to */
+    char precision[16];      /* backend_of_precision: what it came to */
     uint64_t jitter, cached; /* 0 or 1; cached: frozen layers by bfloat16 activations */
     char weights_path[1024]; /* "": first weights were drawn */
     uint64_t weights_hash;

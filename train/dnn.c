@@ -10,6 +10,7 @@
  *   lives for one tick, and weight gradients come back the same way.
  * - Scratchpads are arena items (user mode): oneDNN owns no memory, and no primitive depends on the
  *   thread that made it (with a library scratchpad, executing elsewhere crashes).
+ * - Where a back end says so, 3x3 convolutions with stride 1 are ours (train/winograd.h).
  * - With bfloat16, activations and their gradients are of that type up to the global average; the
  *   weights, their gradients, statistics, the head and the loss stay float32, and so no loss
  *   scaling is needed: the exponents are the same.
@@ -19,8 +20,10 @@
 #include "base/mem.h"
 #include "train/dnn_call.h"
 #include "train/kernels.h"
+#include "train/winograd.h"
 
 #include <omp.h>
+#include <string.h>
 
 static bool dnn_open(struct net *n, struct err *e)
 {
@@ -134,6 +137,17 @@ const struct backend backend_dnn = {
     .close = dnn_close,
 };
 
+const struct backend backend_dnn_winograd = {
+    .name = "dnn-winograd",
+    .element_bytes = sizeof(float),
+    .has_winograd = true,
+    .open = dnn_open,
+    .prepare = dnn_prepare,
+    .forward = dnn_forward,
+    .backward = dnn_backward,
+    .close = dnn_close,
+};
+
 const struct backend backend_dnn_bf16 = {
     .name = "dnn-bf16",
     .element_bytes = sizeof(float),
@@ -146,8 +160,25 @@ const struct backend backend_dnn_bf16 = {
     .close = dnn_close,
 };
 
-bool backend_bf16_is_fast(void)
+static const struct {
+    const char *precision;
+    const struct backend *backend;
+} precisions[] = {
+    {"f32", &backend_dnn}, {"bf16", &backend_dnn_bf16}, {"f32-winograd", &backend_dnn_winograd}};
+
+const struct backend *backend_of_precision(const char *precision)
+{
+    for (size_t i = 0; i < ARRAY_LEN(precisions); i++)
+        if (strcmp(precision, precisions[i].precision) == 0)
+            return precisions[i].backend;
+    return NULL;
+}
+
+const char *backend_fastest_precision(const char *model)
 {
     dnnl_cpu_isa_t has = dnnl_get_effective_cpu_isa();
-    return (has & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
+    bool has_amx = (has & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
+    if (has_amx && strcmp(model, "resnet18") == 0)
+        return "bf16";
+    return winograd_simd_best() != WINOGRAD_PLAIN ? "f32-winograd" : "f32";
 }

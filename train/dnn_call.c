@@ -121,6 +121,16 @@ bool dnn_add_call(struct net *n, struct call_list *list, const_dnnl_primitive_de
     return call_arg(n, c, &(struct arg){DNNL_ARG_SCRATCHPAD, scratch, place}, e);
 }
 
+void dnn_add_own(struct call_list *list, own_fn *own, size_t op_i, const struct place *places,
+                 size_t n_places)
+{
+    assert(list->n < CALLS_MAX);
+    assert(n_places <= CALL_ARGS_MAX);
+    struct call *c = &list->calls[list->n++];
+    *c = (struct call){.own = own, .op_i = op_i, .n_args = n_places};
+    memcpy(c->places, places, n_places * sizeof *places);
+}
+
 bool dnn_pd(struct net *n, const_dnnl_op_desc_t desc, const_dnnl_primitive_attr_t attr,
             const_dnnl_primitive_desc_t hint, const char *what, dnnl_primitive_desc_t *out,
             struct err *e)
@@ -176,6 +186,8 @@ void dnn_list_release(struct call_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
         struct call *c = &list->calls[i];
+        if (c->own != NULL)
+            continue;
         for (size_t k = 0; k < c->n_args; k++)
             dnnl_memory_destroy(c->args[k].memory);
         if (c->primitive != NULL)
@@ -184,18 +196,34 @@ void dnn_list_release(struct call_list *list)
     list->n = 0;
 }
 
+static void run_own(struct net *n, const struct call *c)
+{
+    void *at[CALL_ARGS_MAX];
+    for (size_t k = 0; k < c->n_args; k++)
+        at[k] = place_address(n, c->places[k]);
+    c->own(n, c->op_i, at);
+}
+
+static bool run_primitive(struct net *n, struct call *c, struct err *e)
+{
+    const struct dnn *d = n->state;
+    for (size_t k = 0; k < c->n_args; k++)
+        if (!dnn_check(
+                dnnl_memory_set_data_handle(c->args[k].memory, place_address(n, c->places[k])),
+                "set address", e))
+            return false;
+    return dnn_check(dnnl_primitive_execute(c->primitive, d->stream, (int)c->n_args, c->args),
+                     "execute", e);
+}
+
 bool dnn_list_run(struct net *n, struct call_list *list, struct err *e)
 {
     const struct dnn *d = n->state;
     for (size_t i = 0; i < list->n; i++) {
         struct call *c = &list->calls[i];
-        for (size_t k = 0; k < c->n_args; k++)
-            if (!dnn_check(
-                    dnnl_memory_set_data_handle(c->args[k].memory, place_address(n, c->places[k])),
-                    "set address", e))
-                return false;
-        if (!dnn_check(dnnl_primitive_execute(c->primitive, d->stream, (int)c->n_args, c->args),
-                       "execute", e))
+        if (c->own != NULL)
+            run_own(n, c);
+        else if (!run_primitive(n, c, e))
             return false;
     }
     return dnn_check(dnnl_stream_wait(d->stream), "wait", e);

@@ -18,8 +18,13 @@ struct place {
     int32_t i;
 };
 
+/* A kernel of our own: `at` are the addresses of the call's places. */
+typedef void own_fn(const struct net *n, size_t op_i, void *const *at);
+
 struct call {
-    dnnl_primitive_t primitive;
+    dnnl_primitive_t primitive; /* or NULL, and: */
+    own_fn *own;
+    size_t op_i; /* for own */
     size_t n_args;
     dnnl_exec_arg_t args[CALL_ARGS_MAX];
     struct place places[CALL_ARGS_MAX];
@@ -71,6 +76,10 @@ MUST_CHECK bool dnn_pd(struct net *n, const_dnnl_op_desc_t desc, const_dnnl_prim
 MUST_CHECK bool dnn_add_call(struct net *n, struct call_list *list, const_dnnl_primitive_desc_t pd,
                              int32_t tick, const struct arg *args, size_t n_args, struct err *e);
 
+/* Appends a call of our own kernel. */
+void dnn_add_own(struct call_list *list, own_fn *own, size_t op_i, const struct place *places,
+                 size_t n_places);
+
 /* Where the gradient of in[k] is to be written: in place, or beside it when another consumer has
  * begun it; dnn_add_begun then appends the addition. */
 struct place dnn_place_input_grad(struct net *n, size_t op_i, int32_t k);
@@ -85,6 +94,10 @@ void dnn_list_release(struct call_list *list);
 
 /* dnn_weighted.c */
 MUST_CHECK bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e);
+
+/* dnn_winograd.c: in place of dnn_prepare_weighted where it fits. */
+bool dnn_winograd_fits(const struct net *n, size_t op_i);
+void dnn_prepare_winograd(struct net *n, size_t op_i);
 
 /* dnn_layers.c */
 MUST_CHECK bool dnn_prepare_bn(struct net *n, size_t op_i, struct err *e);

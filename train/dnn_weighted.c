@@ -184,6 +184,10 @@ bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e)
 {
     const struct op *op = &n->ops[op_i];
     struct weighted w;
+    if (op->kind == OP_CONV && n->backend->has_winograd && dnn_winograd_fits(n, op_i)) {
+        dnn_prepare_winograd(n, op_i);
+        return true;
+    }
     dnnl_primitive_desc_t forward = NULL, weight = NULL, data = NULL;
     dnn_keep(n, op_i, op->in[0]);
     weighted_init(n, op, &w);

@@ -70,13 +70,18 @@ const struct param *params_find(const struct params *p, const char *name);
 
 struct net;
 struct backend;
-extern const struct backend backend_ref;      /* train/ref.c */
-extern const struct backend backend_dnn;      /* train/dnn.c */
-extern const struct backend backend_dnn_bf16; /* the same with bfloat16 activations */
+extern const struct backend backend_ref;          /* train/ref.c */
+extern const struct backend backend_dnn;          /* train/dnn.c */
+extern const struct backend backend_dnn_bf16;     /* the same with bfloat16 activations */
+extern const struct backend backend_dnn_winograd; /* float32, 3x3 by train/winograd.h */
 
-/* Whether this processor has AMX. Elsewhere oneDNN 2.6's bfloat16 kernels are slower than its
- * float32 ones, also with AVX512-BF16 (measured: a step of resnet18 takes 1.75 times as long). */
-bool backend_bf16_is_fast(void);
+/* The oneDNN back end of a precision: "f32", "bf16", "f32-winograd"; NULL for another word. */
+const struct backend *backend_of_precision(const char *precision);
+
+/* The fastest precision for a network on this processor: "bf16" for resnet18 with AMX (elsewhere
+ * bfloat16 is no faster than float32, also with AVX512-BF16: docs/TRAIN.md), else "f32-winograd"
+ * where its vector instructions are, else "f32". */
+const char *backend_fastest_precision(const char *model);
 
 /* `seed` draws dropout. `threads` is fixed for the life of the net: the same number, the same bits.
  * A `dnn` net must be run by the thread that finished it. */

@@ -76,6 +76,7 @@ struct backend {
     size_t element_bytes; /* of activations: 8 for ref, 4 for dnn */
     bool is_half;         /* but bfloat16 up to the global average */
     bool copies_input;    /* the input tensor lives in the arena */
+    bool has_winograd;    /* train/winograd.h where it fits */
 
     /* Once, before prepare. */
     bool (*open)(struct net *n, struct err *e);

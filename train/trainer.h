@@ -16,9 +16,10 @@
 #include <stdio.h>
 
 enum train_precision {
-    PRECISION_AUTO, /* bfloat16 for resnet18 where backend_bf16_is_fast, else float32 */
+    PRECISION_AUTO, /* of a resumed run as it began, else backend_fastest_precision */
     PRECISION_F32,
     PRECISION_BF16,
+    PRECISION_WINOGRAD,
 };
 enum train_loss { LOSS_TRIPLET, LOSS_NTXENT };
 

@@ -163,17 +163,42 @@ static void fill_recipe(struct trainer *t, uint32_t threads)
         snprintf(t->recipe.groups_path, sizeof t->recipe.groups_path, "%s", p->groups_path);
 }
 
-static const struct backend *choose_backend(struct trainer *t)
+/* What a run to go on from began with: another processor may have another fastest one. */
+static bool saved_precision(const struct trainer *t, char *out, size_t size, struct err *e)
 {
+    char path[PATH_BYTES];
+    struct checkpoint_file f = {0};
+    struct recipe saved;
+    if (!path_join(path, t->model_dir, "last.safetensors", e) ||
+        !checkpoint_open(path, &f, &saved, e))
+        return false;
+    snprintf(out, size, "%s", saved.precision);
+    checkpoint_close(&f);
+    return true;
+}
+
+static bool choose_precision(struct trainer *t, struct err *e)
+{
+    static const char *const names[] = {"auto", "f32", "bf16", "f32-winograd"};
     const struct train_params *p = t->params;
-    bool is_half = p->precision == PRECISION_BF16 ||
-                   (p->precision == PRECISION_AUTO && backend_bf16_is_fast() &&
-                    strcmp(p->model, "resnet18") == 0);
-    const struct backend *backend = p->backend;
+    char *out = t->recipe.precision;
+    size_t size = sizeof t->recipe.precision;
+    if (p->precision == PRECISION_AUTO && p->resume)
+        return saved_precision(t, out, size, e);
+    snprintf(out, size, "%s",
+             p->precision == PRECISION_AUTO ? backend_fastest_precision(p->model)
+                                            : names[p->precision]);
+    return true;
+}
+
+/* ERR_USAGE when a checkpoint names a precision that this version does not know. */
+static const struct backend *choose_backend(const struct trainer *t, struct err *e)
+{
+    const struct backend *backend = t->params->backend;
     if (backend == NULL)
-        backend = is_half ? &backend_dnn_bf16 : &backend_dnn;
-    snprintf(t->recipe.precision, sizeof t->recipe.precision, "%s",
-             backend == &backend_dnn_bf16 ? "bf16" : "f32");
+        backend = backend_of_precision(t->recipe.precision);
+    if (backend == NULL)
+        err_set(e, ERR_USAGE, "there is no precision \"%s\"", t->recipe.precision);
     return backend;
 }
 
@@ -181,9 +206,11 @@ static const struct backend *choose_backend(struct trainer *t)
 static bool build_nets(struct trainer *t, uint32_t threads, struct err *e)
 {
     const struct train_params *p = t->params;
-    const struct backend *backend = choose_backend(t);
+    const struct backend *backend = choose_backend(t, e);
     const struct model_spec *spec = &t->recipe.model;
     int32_t n_pictures = (int32_t)(3 * p->batch);
+    if (backend == NULL)
+        return false;
     if (trainer_wants_trunk(t)) {
         t->whole = net_new(backend, threads, p->seed);
         if (!model_build(t->whole, spec, TRUNK_PICTURES, e))
@@ -208,7 +235,7 @@ bool trainer_build_net(struct trainer *t, struct err *e)
     uint32_t threads = p->threads != 0 ? p->threads : count_cores();
     size_t n_pictures = 3 * p->batch;
     fill_recipe(t, threads);
-    if (!build_nets(t, threads, e))
+    if (!choose_precision(t, e) || !build_nets(t, threads, e))
         return false;
     size_t n_trainable = net_params(t->net)->n_trainable;
     assert(n_trainable == net_params(t->whole)->n_trainable);

@@ -100,7 +100,7 @@ static bool show(const char *program, const char *part, const char *steps, const
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"auto", "f32", "bf16"};
+    static const char *const names[] = {"auto", "f32", "bf16", "f32-winograd"};
     if (argc != 5)
         return show(argv[0], "all", "5", "1.5 GB") && show(argv[0], "layer4", "12", "400 MB") ? 0
                                                                                               : 1;

@@ -149,11 +149,11 @@ static void check_tensor(const char *name, const float *got, const float *want, 
     mem_free(b);
 }
 
-static void check_dnn_against_ref(build_fn *build)
+static void check_against_ref(const struct backend *backend, build_fn *build)
 {
     struct run ref, dnn;
     bool ok = run_init(&ref, &backend_ref, build, false);
-    ok = run_init(&dnn, &backend_dnn, build, true) && ok;
+    ok = run_init(&dnn, backend, build, true) && ok;
     if (ok) {
         run_forward(&ref, NET_EVAL);
         run_forward(&dnn, NET_EVAL);
@@ -309,7 +309,7 @@ static int32_t build_shared(struct net *n)
     }                                                                                              \
     static void test_##name##_dnn(void)                                                            \
     {                                                                                              \
-        check_dnn_against_ref(build_##name);                                                       \
+        check_against_ref(&backend_dnn, build_##name);                                             \
     }                                                                                              \
     static void test_##name##_bf16(void)                                                           \
     {                                                                                              \
@@ -329,6 +329,26 @@ OP_TEST(linear)
 OP_TEST(l2norm)
 OP_TEST(dropout)
 OP_TEST(shared)
+
+/* Convolutions that Winograd's kernel takes: behind each other, beside an identity (so that a
+ * gradient is added to one that is begun), and in front of one with a stride, which it does not. */
+static int32_t build_winograd(struct net *n)
+{
+    struct window k = {{3, 3}, {1, 1}, {1, 1}}, strided = {{3, 3}, {2, 2}, {1, 1}};
+    int32_t x = net_bn(n, "bn0", front(n, 9, 7, 32), true);
+    int32_t y = net_bn(n, "bn1", net_conv(n, "a", x, &k, 64), true);
+    y = net_bn(n, "bn2", net_conv(n, "b", y, &k, 32), false);
+    return net_conv(n, "c", net_add_relu(n, y, x), &strided, 32);
+}
+
+static void test_winograd_dnn(void)
+{
+    check_against_ref(&backend_dnn_winograd, build_winograd);
+    struct run r;
+    if (run_init(&r, &backend_dnn_winograd, build_winograd, false))
+        CHECK(strstr(net_kernels(r.net), "convolution=winograd_4x4") != NULL);
+    run_release(&r);
+}
 
 /* ---------------------------------------------------------------- properties */
 
@@ -427,7 +447,7 @@ static void test_model_differences(void)
 
 static void test_model_dnn(void)
 {
-    check_dnn_against_ref(build_model);
+    check_against_ref(&backend_dnn, build_model);
 }
 
 static void test_same_bits_twice(void)
@@ -490,6 +510,7 @@ int main(void)
     RUN(test_shared_bf16);
     RUN(test_model_differences);
     RUN(test_model_dnn);
+    RUN(test_winograd_dnn);
     RUN(test_dropout_share);
     RUN(test_running_statistics);
     RUN(test_maxpool_padding);

@@ -238,6 +238,25 @@ static void test_recipes_resume(void)
     check_refused(&p, "its negatives is semi_hard, now it is hardest");
 }
 
+/* `auto` goes on as a run began, whatever this processor would choose for a new one. */
+static void test_auto_precision_resumes_as_it_began(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params p = params("float32");
+    p.precision = PRECISION_F32;
+    p.epochs = 1;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK(strstr(r.kernels, "winograd") == NULL);
+    p.resume = true;
+    p.epochs = 2;
+    p.precision = PRECISION_WINOGRAD;
+    check_refused(&p, "its precision is f32, now it is f32-winograd");
+    p.precision = PRECISION_AUTO;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK(strstr(r.kernels, "winograd") == NULL);
+}
+
 /* Frozen layers by their cached activations: near the run that computes them in every step, exact
  * when it is resumed, and computed once for several runs. */
 static void test_cached_trunk(void)
@@ -592,6 +611,7 @@ int main(void)
     RUN(test_resume_refuses_another_run);
     RUN(test_jitter_resumes);
     RUN(test_recipes_resume);
+    RUN(test_auto_precision_resumes_as_it_began);
     RUN(test_accumulation_learns);
     RUN(test_cached_trunk);
     RUN(test_learns);

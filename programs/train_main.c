@@ -19,7 +19,7 @@
 #define CHECKPOINT_NS (300 * NS_PER_S)
 
 static struct {
-    const char *name, *groups, *weights, *unfreeze, *output;
+    const char *name, *model, *groups, *weights, *unfreeze, *output;
     uint64_t epochs, batch, threads, start_ms;
     bool resume, replace, originals, audio, json;
 } options = {.name = "default"};
@@ -276,6 +276,7 @@ static bool run_eval(const struct args *args, struct err *e)
         return false;
     struct evaluate_params p = {.dir = dataset.dir,
                                 .name = options.name,
+                                .model_path = options.model,
                                 .groups_path = options.groups,
                                 .threads = (uint32_t)options.threads};
     if (!evaluate_run(&p, &r, e))
@@ -327,6 +328,8 @@ static const struct option eval_options[] = {
     {"by", 0, OPTION_STR, &eval_by, "AXIS",
      "model; refrain eval --by align and --by copy measure matching"},
     {"name", 'n', OPTION_STR, &options.name, "NAME", "the model, DIR/models/NAME (default)"},
+    {"model", 'm', OPTION_STR, &options.model, "FILE",
+     "best.safetensors of another data set: all of DIR is measured"},
     {"groups", 'g', OPTION_STR, &options.groups, "FILE",
      "CSV with track_id and work_id: figures about versions"},
     {"threads", 't', OPTION_U64, &options.threads, "N", "as in training unless given"},
@@ -367,12 +370,14 @@ static const struct command commands[] = {
      .max_args = 1,
      .run = run_train},
     {.name = "eval",
-     .synopsis = "DIR [--name NAME] [--groups FILE] [--json]",
+     .synopsis = "DIR [--name NAME | --model FILE] [--groups FILE] [--json]",
      .help =
          "Measures a model on what was held out, beside baselines without a network.\n"
          "Triplet loss; how often an augmented copy finds its original; with --groups, how "
-         "well versions of a work find each other. Intervals are 95 %, bootstrapped over works.",
-     .examples = "refrain eval data --groups truth.csv\n",
+         "well versions of a work find each other. Intervals are 95 %, bootstrapped over works. "
+         "--model takes a model that was trained on another data set: nothing of DIR may be in it.",
+     .examples = "refrain eval data --groups truth.csv\n"
+                 "refrain eval unseen --model data/models/default/best.safetensors\n",
      .options = eval_options,
      .n_options = ARRAY_LEN(eval_options),
      .min_args = 1,

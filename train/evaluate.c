@@ -67,16 +67,34 @@ static bool open_data(struct evaluation *v, struct err *e)
                        r->model.n_frames, r->model.n_mels, v->snap.n_frames, v->snap.n_mels);
     if (!load_groups(v, e))
         return false;
+    bool by_group = r->groups_path[0] != '\0' || v->params->model_path != NULL;
     struct split_params sp = {.work_dir = v->params->dir,
                               .seed = r->seed,
                               .validation_share = r->validation_share,
-                              .groups = r->groups_path[0] != '\0' ? &v->groups : NULL};
+                              .groups = by_group ? &v->groups : NULL};
     if (!split_init(v->store, &v->snap, &sp, &v->split, e))
         return false;
     if (v->split.validation.n_groups < 2)
         return err_set(e, ERR_PERM, "%zu held-out tracks: nothing can be measured on them",
                        v->split.validation.n_tracks);
     return true;
+}
+
+/* How a model of another data set was split says nothing about this one, all of which is new to it.
+ */
+static bool open_model(struct evaluation *v, struct checkpoint_file *f, struct err *e)
+{
+    const struct evaluate_params *p = v->params;
+    char models[PATH_BYTES], model[PATH_BYTES], path[PATH_BYTES];
+    if (p->model_path != NULL) {
+        if (!checkpoint_open(p->model_path, f, &v->recipe, e))
+            return false;
+        v->recipe.groups_path[0] = '\0';
+        v->recipe.validation_share = 1.0;
+        return true;
+    }
+    return path_join(models, p->dir, "models", e) && path_join(model, models, p->name, e) &&
+           path_join(path, model, "best.safetensors", e) && checkpoint_open(path, f, &v->recipe, e);
 }
 
 static bool build_net(struct evaluation *v, const struct checkpoint_file *f, struct err *e)
@@ -325,14 +343,10 @@ bool evaluate_run(const struct evaluate_params *params, struct evaluate_result *
     struct evaluation *v = mem_zalloc(1, sizeof *v);
     struct checkpoint_file f = {0};
     struct evaluate_result result = {0};
-    char models[PATH_BYTES], model[PATH_BYTES], path[PATH_BYTES];
     bool ok = false;
     v->params = params;
-    if (!path_join(models, params->dir, "models", e) ||
-        !path_join(model, models, params->name, e) ||
-        !path_join(path, model, "best.safetensors", e) ||
-        !checkpoint_open(path, &f, &v->recipe, e) || !open_data(v, e) || !build_net(v, &f, e) ||
-        !choose_clips(v, e) || !count_leaks(v, &result.n_leaked, e))
+    if (!open_model(v, &f, e) || !open_data(v, e) || !build_net(v, &f, e) || !choose_clips(v, e) ||
+        !count_leaks(v, &result.n_leaked, e))
         goto out;
     struct sampler fixed = {v->snap.keys, &v->split.validation, v->recipe.seed, SAMPLE_VALIDATE,
                             v->recipe.version_share};

@@ -15,7 +15,10 @@ enum { EVALUATE_CLIPS_MAX = 2048 /* bounds memory: two matrices of this side */ 
 
 struct evaluate_params {
     const char *dir, *name;
-    const char *groups_path; /* NULL: the one the model was trained with, if any */
+    const char *model_path;  /* not NULL: a checkpoint of another data set, in place of `name`; all
+                                of dir counts as held out */
+    const char *groups_path; /* NULL: the one the model was trained with, if any; with model_path
+                                none */
     uint32_t threads;        /* 0: as in training */
 };
 

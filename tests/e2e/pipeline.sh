@@ -117,6 +117,16 @@ for name in best last; do
 done
 tap_ok "metrics.jsonl has a row an epoch and the untrained one" is "$(wc -l <"$model/metrics.jsonl")" 3
 tap_ok "eval" "$refrain" eval "$data" --groups "$corpus/truth.csv"
+all_are_measured() {
+    stored=$("$refrain" store stat "$data" --json | json_get clips) # each with one augmented view
+    "$refrain" eval "$data" --model "$1" --groups "$corpus/truth.csv" --json >"$work/eval.json" &&
+        is "$(json_get n_clips <"$work/eval.json")" $((stored / 2))
+}
+refuses_a_model() {
+    ! "$refrain" eval "$data" --model "$1" >"$work/eval.out" 2>&1 && grep -q "$1" "$work/eval.out"
+}
+tap_ok "eval --model, of another data set, measures every clip" all_are_measured "$model/best.safetensors"
+tap_ok "eval --model refuses what is no model" refuses_a_model "$corpus/music_info.csv"
 
 embed_counts() {
     is "$(json_get clips <"$work/embed.json")" "$("$refrain" store stat "$data" --json | json_get clips)" &&

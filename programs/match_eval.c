@@ -202,6 +202,18 @@ static bool is_borrowed_pair(const struct evaluation *v, size_t i, size_t k)
     return v->is_borrower[i] || v->is_borrower[k];
 }
 
+/* Hits are rare, and then no resampling says how many there could have been: the interval is at
+ * least that of a Poisson count of pairs, each of which is a hit of two queries (Byar's
+ * approximation; Breslow and Day, "Statistical methods in cancer research" II, 1987, p. 69). */
+static void widen_for_few(struct figure *f, double n_queries)
+{
+    double n = f->value * n_queries / 2, above = n + 1;
+    double low = n > 0 ? n * pow(1 - 1 / (9 * n) - 1.96 / (3 * sqrt(n)), 3) : 0;
+    double high = above * pow(1 - 1 / (9 * above) + 1.96 / (3 * sqrt(above)), 3);
+    f->lo = fmin(f->lo, fmax(0, low) * 2 / n_queries);
+    f->hi = fmax(f->hi, high * 2 / n_queries);
+}
+
 static void evalues_measure(struct evaluation *v, struct eval_result *out)
 {
     for (size_t t = 0; t < EVAL_EVALUES; t++) {
@@ -230,6 +242,8 @@ static void evalues_measure(struct evaluation *v, struct eval_result *out)
         out->found[t] = figure_mean(v->values, v->groups, v->n, seed);
         out->chance[t] = figure_mean(v->parts, v->groups, v->n, seed);
         out->expected[t] = n_queries > 0 ? n_expected / n_queries : NAN;
+        if (n_queries > 0)
+            widen_for_few(&out->chance[t], n_queries);
     }
 }
 
@@ -362,10 +376,12 @@ void match_eval_print(const struct eval_result *r, FILE *out)
     print_figure(out, "MR1", &r->mr1);
     print_figure(out, "P@1", &r->p1);
     print_figure(out, "P@10", &r->p10);
-    fprintf(out, "%-12s %10s %22s %10s\n", "E up to", "found", "unrelated a query", "expected");
+    fprintf(out, "%-12s %10s %22s %21s %10s\n", "E up to", "found", "unrelated a query", "95 %",
+            "expected");
     for (size_t t = 0; t < EVAL_EVALUES; t++)
-        fprintf(out, "%-12g %10.3f %22.4f %10.4f\n", eval_evalues[t], r->found[t].value,
-                r->chance[t].value, r->expected[t]);
+        fprintf(out, "%-12g %10.3f %22.4f %10.4f to %7.4f %10.4f\n", eval_evalues[t],
+                r->found[t].value, r->chance[t].value, r->chance[t].lo, r->chance[t].hi,
+                r->expected[t]);
     if (r->n_passages == 0)
         return;
     fprintf(out, "%zu borrowed passages\n", r->n_passages);

@@ -97,15 +97,22 @@ static void path_parent(char out[PATH_BYTES], const char *path)
 
 bool file_write_atomic(const char *path, struct span bytes, struct err *e)
 {
+    return file_write_atomic_parts(path, &bytes, 1, e);
+}
+
+bool file_write_atomic_parts(const char *path, const struct span *parts, size_t n_parts,
+                             struct err *e)
+{
     char temp[PATH_BYTES], dir[PATH_BYTES];
     if (snprintf(temp, sizeof temp, "%s.XXXXXX", path) >= (int)sizeof temp)
         return err_set(e, ERR_PERM, "the path %.80s... is longer than %d bytes", path, PATH_BYTES);
     int fd = mkostemp(temp, O_CLOEXEC);
     if (fd < 0)
         return err_set_errno(e, ERR_FATAL, errno, "cannot make a file beside %s", path);
-    bool ok = false;
-    if (!file_write_fd(fd, bytes, e) ||
-        (fdatasync(fd) != 0 && !err_set_errno(e, ERR_FATAL, errno, "cannot sync"))) {
+    bool ok = false, written = true;
+    for (size_t i = 0; written && i < n_parts; i++)
+        written = file_write_fd(fd, parts[i], e);
+    if (!written || (fdatasync(fd) != 0 && !err_set_errno(e, ERR_FATAL, errno, "cannot sync"))) {
         err_wrap(e, "%s", path);
         goto out;
     }

@@ -19,6 +19,10 @@ MUST_CHECK bool file_read_all(const char *path, struct buf *out, struct err *e);
  * or the new one is there, never a part. Disk errors are ERR_FATAL. */
 MUST_CHECK bool file_write_atomic(const char *path, struct span bytes, struct err *e);
 
+/* The same of bytes that lie in several places, one behind the other. */
+MUST_CHECK bool file_write_atomic_parts(const char *path, const struct span *parts, size_t n_parts,
+                                        struct err *e);
+
 MUST_CHECK bool file_write_fd(int fd, struct span bytes,
                               struct err *e); /* all of it, or ERR_FATAL */
 MUST_CHECK bool file_sync_dir(const char *dir, struct err *e);

@@ -55,6 +55,7 @@ static void dnn_close(struct net *n)
         dnn_list_release(&d->ops[i].train);
         dnn_list_release(&d->ops[i].eval);
         dnn_list_release(&d->ops[i].backward);
+        dnn_list_release(&d->ops[i].again);
     }
     dnnl_primitive_attr_destroy(d->attr);
     dnnl_primitive_attr_destroy(d->attr_relu);
@@ -127,6 +128,12 @@ static bool dnn_backward(struct net *n, size_t op_i, struct err *e)
     return dnn_list_run(n, &d->ops[op_i].backward, e);
 }
 
+static bool dnn_again(struct net *n, size_t op_i, struct err *e)
+{
+    struct dnn *d = n->state;
+    return dnn_list_run(n, &d->ops[op_i].again, e);
+}
+
 const struct backend backend_dnn = {
     .name = "dnn",
     .element_bytes = sizeof(float),
@@ -134,6 +141,8 @@ const struct backend backend_dnn = {
     .prepare = dnn_prepare,
     .forward = dnn_forward,
     .backward = dnn_backward,
+    .saves_memory = true,
+    .again = dnn_again,
     .close = dnn_close,
 };
 
@@ -145,6 +154,8 @@ const struct backend backend_dnn_winograd = {
     .prepare = dnn_prepare,
     .forward = dnn_forward,
     .backward = dnn_backward,
+    .saves_memory = true,
+    .again = dnn_again,
     .close = dnn_close,
 };
 
@@ -157,6 +168,8 @@ const struct backend backend_dnn_bf16 = {
     .prepare = dnn_prepare,
     .forward = dnn_forward,
     .backward = dnn_backward,
+    .saves_memory = true,
+    .again = dnn_again,
     .close = dnn_close,
 };
 

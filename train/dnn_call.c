@@ -15,7 +15,7 @@ static void *place_address(const struct net *n, struct place p)
 {
     switch (p.kind) {
     case AT_VALUE:
-        if (op_tensor(n, p.i)->value_item < 0)
+        if (tensor_item(n, p.i) < 0)
             return (void *)(uintptr_t)n->input; /* only ever a source */
         return tensor_value(n, p.i);
     case AT_GRAD:
@@ -177,7 +177,8 @@ bool dnn_add_begun(struct net *n, struct call_list *list, size_t op_i, int32_t k
 
 void dnn_keep(struct net *n, size_t op_i, int32_t tensor)
 {
-    int32_t item = op_tensor(n, tensor)->value_item;
+    const struct tensor *t = op_tensor(n, tensor);
+    int32_t item = t->again_item >= 0 ? t->again_item : t->value_item;
     if (item >= 0 && op_tensor(n, n->ops[op_i].out)->needs_grad)
         arena_extend(&n->arena, item, tick_backward(n, op_i));
 }

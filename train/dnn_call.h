@@ -37,6 +37,7 @@ struct call_list {
 
 struct dnn_op {
     struct call_list train, eval, backward; /* eval empty: as train */
+    struct call_list again;                 /* the output of train, in the backward pass */
     int32_t mean_item, var_item;            /* bn */
 };
 

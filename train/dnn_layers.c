@@ -16,7 +16,7 @@ struct bn {
 
 static bool bn_forward_call(struct net *n, size_t op_i, struct call_list *list, const struct bn *b,
                             dnnl_primitive_desc_t pd, struct place mean, struct place var,
-                            int32_t workspace, struct err *e)
+                            int32_t workspace, int32_t tick, struct err *e)
 {
     const struct op *op = &n->ops[op_i];
     const dnnl_memory_desc_t *ws_md =
@@ -28,7 +28,7 @@ static bool bn_forward_call(struct net *n, size_t op_i, struct call_list *list, 
                          {DNNL_ARG_SHIFT, &b->vector, {AT_PARAM, op->par[1]}},
                          {DNNL_ARG_DST, &b->md, {AT_VALUE, op->out}},
                          {DNNL_ARG_WORKSPACE, ws_md, {AT_ITEM, workspace}}};
-    return dnn_add_call(n, list, pd, tick_forward(op_i), args, ARRAY_LEN(args), e);
+    return dnn_add_call(n, list, pd, tick, args, ARRAY_LEN(args), e);
 }
 
 static bool bn_backward_call(struct net *n, size_t op_i, const struct bn *b,
@@ -106,9 +106,13 @@ bool dnn_prepare_bn(struct net *n, size_t op_i, struct err *e)
         b.workspace = arena_add(&n->arena, dnnl_memory_desc_get_size(ws_md), first, last);
     }
     struct place running_mean = {AT_PARAM, op->par[2]}, running_var = {AT_PARAM, op->par[3]};
-    ok = bn_forward_call(n, op_i, &state->train, &b, train, b.mean, b.var, b.workspace, e) &&
-         bn_forward_call(n, op_i, &state->eval, &b, eval, running_mean, running_var, -1, e) &&
-         (op->frozen || bn_backward_call(n, op_i, &b, train, e));
+    const struct tensor *y = op_tensor(n, op->out);
+    ok =
+        bn_forward_call(n, op_i, &state->train, &b, train, b.mean, b.var, b.workspace, first, e) &&
+        bn_forward_call(n, op_i, &state->eval, &b, eval, running_mean, running_var, -1, first, e) &&
+        (y->again_item < 0 ||
+         bn_forward_call(n, op_i, &state->again, &b, eval, b.mean, b.var, -1, y->again_tick, e)) &&
+        (op->frozen || bn_backward_call(n, op_i, &b, train, e));
 out:
     dnnl_primitive_desc_destroy(train);
     dnnl_primitive_desc_destroy(eval);
@@ -191,7 +195,8 @@ static bool relu_backward_call(struct net *n, size_t op_i, int32_t k,
 {
     struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
-    if (!op_tensor(n, op->in[k])->needs_grad)
+    bool done = k == 1 && op_tensor(n, op->in[0])->grad_item == op_tensor(n, op->in[1])->grad_item;
+    if (!op_tensor(n, op->in[k])->needs_grad || done)
         return true;
     struct call_list *list = &d->ops[op_i].backward;
     dnnl_memory_desc_t md = dnn_md_tensor(n, op->out);

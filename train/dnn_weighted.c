@@ -125,12 +125,10 @@ static bool weighted_pd(struct net *n, const struct weighted *w, enum pass pass,
 }
 
 static bool weighted_forward(struct net *n, size_t op_i, const struct weighted *w,
-                             dnnl_primitive_desc_t pd, struct err *e)
+                             dnnl_primitive_desc_t pd, struct call_list *list, int32_t tick,
+                             struct err *e)
 {
-    struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
-    struct call_list *list = &d->ops[op_i].train;
-    int32_t tick = tick_forward(op_i);
     const dnnl_memory_desc_t *weight_md =
         dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
     struct place weight;
@@ -182,7 +180,9 @@ static bool weighted_backward_data(struct net *n, size_t op_i, const struct weig
 
 bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e)
 {
+    struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
+    const struct tensor *out = op_tensor(n, op->out);
     struct weighted w;
     if (op->kind == OP_CONV && n->backend->has_winograd && dnn_winograd_fits(n, op_i)) {
         dnn_prepare_winograd(n, op_i);
@@ -192,7 +192,9 @@ bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e)
     dnn_keep(n, op_i, op->in[0]);
     weighted_init(n, op, &w);
     bool ok = weighted_pd(n, &w, PASS_FORWARD, NULL, &forward, e) &&
-              weighted_forward(n, op_i, &w, forward, e);
+              weighted_forward(n, op_i, &w, forward, &d->ops[op_i].train, tick_forward(op_i), e);
+    if (ok && out->again_item >= 0)
+        ok = weighted_forward(n, op_i, &w, forward, &d->ops[op_i].again, out->again_tick, e);
     if (ok && !op->frozen)
         ok = weighted_pd(n, &w, PASS_WEIGHT, forward, &weight, e) &&
              weighted_backward_weight(n, op_i, &w, weight, e);

@@ -101,7 +101,8 @@ static struct op *add_op(struct net *n, enum op_kind kind, int32_t a, int32_t b,
                                                  .producer = (int32_t)n->n_ops,
                                                  .is_half = is_half && kind != OP_GLOBAL_AVERAGE,
                                                  .value_item = -1,
-                                                 .grad_item = -1};
+                                                 .grad_item = -1,
+                                                 .again_item = -1};
     n->n_ops++;
     return op;
 }
@@ -251,30 +252,111 @@ static void mark_gradients(struct net *n)
     }
 }
 
-/* Life of values and gradients as far as the tape itself knows; back ends lengthen the lives of
- * what their backward passes read again. */
+/* The last operation that reads a tensor, or n_ops; *out_n: how many do. */
+static size_t find_reader(const struct net *n, int32_t tensor, size_t *out_n)
+{
+    size_t reader = n->n_ops;
+    *out_n = 0;
+    for (size_t i = 0; i < n->n_ops; i++)
+        for (int32_t k = 0; k < n->ops[i].n_in; k++)
+            if (n->ops[i].in[k] == tensor) {
+                reader = i;
+                ++*out_n;
+            }
+    return reader;
+}
+
+/* Whether no operation between `other`'s and op_i reads `tensor`: the gradient of `other` is read
+ * for the last time, then, before anything is added to that of `tensor`. */
+static bool is_free_before(const struct net *n, size_t op_i, int32_t tensor, int32_t other)
+{
+    for (size_t i = (size_t)op_tensor(n, other)->producer; i < op_i; i++)
+        for (int32_t k = 0; k < n->ops[i].n_in; k++)
+            if (n->ops[i].in[k] == tensor)
+                return false;
+    return true;
+}
+
+/* Whether the gradient of op_i's output lies alone: another tensor's in the same memory is still
+ * to be read when that one was made before. */
+static bool is_alone(const struct net *n, size_t op_i)
+{
+    int32_t item = n->tensors[n->ops[op_i].out].grad_item;
+    for (size_t i = 0; i < op_i; i++)
+        if (n->tensors[n->ops[i].out].grad_item == item)
+            return false;
+    return true;
+}
+
+/* Gradients in place: an operation's input takes over the memory of its output's gradient. Behind a
+ * ReLU, alone or of a sum, each input has the same gradient; the two of a sum can lie in one memory
+ * when nothing is added to either before both have been read. */
+static void share_gradient(struct net *n, size_t op_i)
+{
+    const struct op *op = &n->ops[op_i];
+    bool shares = op->kind == OP_RELU || op->kind == OP_BN || op->kind == OP_ADD_RELU;
+    for (int32_t k = 0; k < op->n_in; k++)
+        shares = shares && !op->add[k] &&
+                 (op->n_in == 1 || is_free_before(n, op_i, op->in[k], op->in[1 - k]));
+    shares = shares && is_alone(n, op_i);
+    for (int32_t k = 0; shares && k < op->n_in; k++)
+        if (n->tensors[op->in[k]].needs_grad)
+            n->tensors[op->in[k]].grad_item = n->tensors[op->out].grad_item;
+}
+
+/* What is large and cheap to make again is not kept for the backward pass: a batch norm with ReLU
+ * in front of a convolution, and else the first convolution in front of its batch norm. Both have
+ * one reader, and what they are made of is kept anyway. */
+static bool is_made_again(const struct net *n, int32_t tensor)
+{
+    const struct op *op = &n->ops[op_tensor(n, tensor)->producer];
+    size_t n_readers, reader = find_reader(n, tensor, &n_readers);
+    if (!n->backend->saves_memory || op->frozen || n_readers != 1)
+        return false;
+    if (op->kind == OP_BN)
+        return op->relu && n->ops[reader].kind == OP_CONV;
+    return op->kind == OP_CONV && n->ops[reader].kind == OP_BN &&
+           n->ops[op_tensor(n, op->in[0])->producer].kind == OP_INPUT &&
+           !is_made_again(n, n->ops[reader].out);
+}
+
+/* Arena items for values, and for the gradients that do not lie in another's. */
 static void add_tensor_items(struct net *n)
 {
-    for (size_t i = 0; i < n->n_tensors; i++) {
-        struct tensor *t = &n->tensors[i];
-        size_t bytes = tensor_bytes(n, (int32_t)i);
-        size_t producer = (size_t)t->producer;
-        bool is_input = n->ops[producer].kind == OP_INPUT;
-        if (!is_input || n->backend->copies_input)
-            t->value_item =
-                arena_add(&n->arena, bytes, tick_forward(producer), tick_forward(producer));
-        if (t->needs_grad)
-            t->grad_item =
-                arena_add(&n->arena, bytes, tick_backward(n, producer), tick_backward(n, producer));
+    for (size_t i = n->n_ops; i-- > 0;) {
+        int32_t tensor = n->ops[i].out, forward = tick_forward(i), backward = tick_backward(n, i);
+        struct tensor *t = &n->tensors[tensor];
+        size_t bytes = tensor_bytes(n, tensor);
+        if (n->ops[i].kind != OP_INPUT || n->backend->copies_input)
+            t->value_item = arena_add(&n->arena, bytes, forward, forward);
+        if (t->needs_grad && t->grad_item < 0)
+            t->grad_item = arena_add(&n->arena, bytes, backward, backward);
+        if (t->needs_grad) {
+            arena_extend(&n->arena, t->grad_item, backward);
+            if (n->backend->saves_memory)
+                share_gradient(n, i);
+        }
     }
+}
+
+/* Life of values and gradients as far as the tape itself knows; back ends lengthen the lives of
+ * what their backward passes read again. */
+static void plan_lives(struct net *n)
+{
+    add_tensor_items(n);
     for (size_t i = 0; i < n->n_ops; i++) {
         const struct op *op = &n->ops[i];
         for (int32_t k = 0; k < op->n_in; k++) {
-            const struct tensor *t = &n->tensors[op->in[k]];
+            struct tensor *t = &n->tensors[op->in[k]];
             if (t->value_item >= 0)
                 arena_extend(&n->arena, t->value_item, tick_forward(i));
             if (t->grad_item >= 0)
                 arena_extend(&n->arena, t->grad_item, tick_backward(n, i));
+            if (is_made_again(n, op->in[k])) {
+                t->again_tick = tick_backward(n, i);
+                t->again_item =
+                    arena_add(&n->arena, tensor_bytes(n, op->in[k]), t->again_tick, t->again_tick);
+            }
         }
     }
     /* The loss reads the output after the last forward tick and writes its gradient before the
@@ -293,7 +375,7 @@ bool net_finish(struct net *n, int32_t output, bool poison, struct err *e)
     layout_params(&n->params);
     mark_gradients(n);
     assert(n->tensors[output].needs_grad);
-    add_tensor_items(n);
+    plan_lives(n);
     if (!n->backend->open(n, e))
         return false;
     for (size_t i = 0; i < n->n_ops; i++)
@@ -406,21 +488,35 @@ void net_output(const struct net *n, double *out)
         out[i] = element_get(n, n->output, values, i);
 }
 
+/* Values that were not kept, then the backward pass of one operation. */
+static bool run_backward_op(struct net *n, size_t op_i, struct err *e)
+{
+    const struct op *op = &n->ops[op_i];
+    for (int32_t k = 0; k < op->n_in; k++) {
+        const struct tensor *t = op_tensor(n, op->in[k]);
+        if (t->again_item >= 0 && !n->backend->again(n, (size_t)t->producer, e))
+            return false;
+    }
+    return n->backend->backward(n, op_i, e);
+}
+
 bool net_backward(struct net *n, const double *grad_output, struct err *e)
 {
     assert(n->finished);
     assert(n->input != NULL);
     size_t count = shape_count(op_tensor(n, n->output)->shape);
     void *grad = tensor_grad(n, n->output);
+    bool ok = true;
     for (size_t i = 0; i < count; i++)
         element_put(n, n->output, grad, i, grad_output[i]);
-    for (size_t i = n->n_ops; i-- > 0;) {
-        if (!n->backend->backward(n, i, e))
-            return err_wrap(e, "backward pass of operation %zu", i);
+    n->in_backward = true;
+    for (size_t i = n->n_ops; ok && i-- > 0;) {
+        ok = run_backward_op(n, i, e) || err_wrap(e, "backward pass of operation %zu", i);
         if (n->poison)
             arena_poison(&n->arena, tick_backward(n, i));
     }
-    return true;
+    n->in_backward = false;
+    return ok;
 }
 
 /* ---------------------------------------------------------------- shared by back ends */

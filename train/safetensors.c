@@ -477,29 +477,31 @@ static void write_header(const struct safetensors *st, FILE *out)
     json_finish(&j);
 }
 
-static bool append_all(const struct safetensors *st, const char *header, size_t header_len,
-                       struct buf *out, struct err *e)
+/* The tensors are written from where they lie: a copy of them all would be the largest thing in the
+ * memory of a process that trains. */
+static bool write_parts(const struct safetensors *st, const char *path, const char *header,
+                        size_t header_len, struct err *e)
 {
     static const char blanks[HEADER_ALIGN_BYTES] = "                                "
                                                    "                               ";
-    size_t used = PREFIX_BYTES + header_len;
+    size_t used = PREFIX_BYTES + header_len, n = 0;
     size_t pad = (HEADER_ALIGN_BYTES - used % HEADER_ALIGN_BYTES) % HEADER_ALIGN_BYTES;
     uint64_t header_bytes = header_len + pad;
-    if (!buf_append(out, &header_bytes, sizeof header_bytes, e) ||
-        !buf_append(out, header, header_len, e) || !buf_append(out, blanks, pad, e))
-        return false;
+    struct span *parts = mem_alloc(st->n_tensors + 3, sizeof *parts);
+    parts[n++] = (struct span){&header_bytes, sizeof header_bytes};
+    parts[n++] = (struct span){header, header_len};
+    parts[n++] = (struct span){blanks, pad};
     for (size_t i = 0; i < st->n_tensors; i++)
-        if (!buf_append(out, st->tensors[i].bytes, st->tensors[i].n_bytes, e))
-            return false;
-    return true;
+        parts[n++] = (struct span){st->tensors[i].bytes, st->tensors[i].n_bytes};
+    bool ok = file_write_atomic_parts(path, parts, n, e);
+    mem_free(parts);
+    return ok;
 }
 
 bool safetensors_write(const struct safetensors *st, const char *path, struct err *e)
 {
     char *header = NULL;
     size_t header_len = 0;
-    struct buf file;
-    buf_init(&file, SAFETENSORS_FILE_MAX_BYTES);
     FILE *f = open_memstream(&header, &header_len);
     if (f == NULL)
         return err_set(e, ERR_FATAL, "%s: no memory for the header", path);
@@ -507,9 +509,7 @@ bool safetensors_write(const struct safetensors *st, const char *path, struct er
     fclose(f);
     while (header_len > 0 && header[header_len - 1] == '\n')
         header_len--; /* only blanks may follow the brace */
-    bool ok =
-        append_all(st, header, header_len, &file, e) && file_write_atomic(path, buf_span(&file), e);
+    bool ok = write_parts(st, path, header, header_len, e);
     free(header);
-    buf_release(&file);
     return ok;
 }

@@ -33,6 +33,8 @@ struct tensor {
     bool needs_grad;    /* something trainable lies upstream */
     int32_t value_item; /* arena item, or -1 for an input that is used in place */
     int32_t grad_item;  /* arena item, or -1 */
+    int32_t again_item; /* the value's place in the backward pass, or -1: as in the forward one */
+    int32_t again_tick; /* when it is made there */
 };
 
 /* par[] by kind: conv weight; bn weight, bias, running mean, running variance; linear weight, bias.
@@ -63,6 +65,7 @@ struct net {
     bool freezing; /* what is declared now */
     bool poison;
     bool finished;
+    bool in_backward;
     struct params params;
     struct arena arena;
     const float *input; /* borrowed from net_forward */
@@ -77,6 +80,7 @@ struct backend {
     bool is_half;         /* but bfloat16 up to the global average */
     bool copies_input;    /* the input tensor lives in the arena */
     bool has_winograd;    /* train/winograd.h where it fits */
+    bool saves_memory;    /* gradients in place; cheap values are computed again (net.c) */
 
     /* Once, before prepare. */
     bool (*open)(struct net *n, struct err *e);
@@ -84,6 +88,9 @@ struct backend {
     bool (*prepare)(struct net *n, size_t op_i, struct err *e);
     bool (*forward)(struct net *n, size_t op_i, enum net_mode mode, struct err *e);
     bool (*backward)(struct net *n, size_t op_i, struct err *e);
+    /* With saves_memory: the forward pass of NET_TRAIN again, in the backward one: to again_item.
+     */
+    bool (*again)(struct net *n, size_t op_i, struct err *e);
     void (*close)(struct net *n); /* safe on a half-built net */
 };
 
@@ -103,10 +110,17 @@ static inline const struct tensor *op_tensor(const struct net *n, int32_t tensor
     return &n->tensors[tensor];
 }
 
+/* Where a tensor's value lies now, or -1 for an input that is used in place. */
+static inline int32_t tensor_item(const struct net *n, int32_t tensor)
+{
+    const struct tensor *t = op_tensor(n, tensor);
+    return n->in_backward && t->again_item >= 0 ? t->again_item : t->value_item;
+}
+
 /* Value and gradient of a tensor; the back end knows the element type. */
 static inline void *tensor_value(const struct net *n, int32_t tensor)
 {
-    return arena_ptr(&n->arena, op_tensor(n, tensor)->value_item);
+    return arena_ptr(&n->arena, tensor_item(n, tensor));
 }
 
 static inline void *tensor_grad(const struct net *n, int32_t tensor)

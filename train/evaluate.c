@@ -348,8 +348,8 @@ bool evaluate_run(const struct evaluate_params *params, struct evaluate_result *
     if (!open_model(v, &f, e) || !open_data(v, e) || !build_net(v, &f, e) || !choose_clips(v, e) ||
         !count_leaks(v, &result.n_leaked, e))
         goto out;
-    struct sampler fixed = {v->snap.keys, &v->split.validation, v->recipe.seed, SAMPLE_VALIDATE,
-                            v->recipe.version_share};
+    struct sampler fixed = {v->snap.keys,    &v->split.validation,    v->recipe.seed,
+                            SAMPLE_VALIDATE, v->recipe.version_share, false};
     validation_init(&v->validation, &fixed);
     count_all(v, &result);
     if (!score_model(v, &result.model, e))

@@ -6,9 +6,24 @@
 #include <math.h>
 #include <string.h>
 
-static size_t partner_of(const struct batch_rows *b, size_t anchor)
+/* The row itself when it has none. */
+static size_t partner_of(const struct batch_rows *b, size_t row)
 {
-    return anchor < b->n ? anchor + b->n : anchor - b->n;
+    if (row < b->n)
+        return row + b->n;
+    if (row < 2 * b->n)
+        return row - b->n;
+    size_t i = row - 2 * b->n, beside = 2 * b->n + (i ^ 1);
+    bool is_pair = b->pairs_negatives && beside < 3 * b->n && b->groups[beside] == b->groups[row];
+    return is_pair ? beside : row;
+}
+
+static size_t count_anchors(const struct batch_rows *b)
+{
+    size_t n = 0;
+    for (size_t row = 0; row < 3 * b->n; row++)
+        n += partner_of(b, row) != row;
+    return n;
 }
 
 static bool is_negative(const struct batch_rows *b, size_t anchor, size_t k)
@@ -70,8 +85,10 @@ double triplet_loss_mined(const struct batch_rows *b, enum mining mining, double
     double sum = 0.0;
     assert(mining != MINE_DRAWN);
     memset(grad, 0, n_rows * b->dim * sizeof *grad);
-    for (size_t a = 0; a < 2 * b->n; a++) {
+    for (size_t a = 0; a < n_rows; a++) {
         size_t n_here;
+        if (partner_of(b, a) == a)
+            continue;
         for (size_t k = 0; k < n_rows; k++)
             distances[k] =
                 k == a ? 0.0 : triplet_distance(b->rows + a * b->dim, b->rows + k * b->dim, b->dim);
@@ -80,7 +97,7 @@ double triplet_loss_mined(const struct batch_rows *b, enum mining mining, double
         n_active += n_here;
         add_row_gradients(b, a, distances, weights, grad);
     }
-    double terms = mining == MINE_ALL ? (double)n_active : (double)(2 * b->n);
+    double terms = mining == MINE_ALL ? (double)n_active : (double)count_anchors(b);
     double scale = terms > 0.0 ? 1.0 / terms : 0.0;
     for (size_t i = 0; i < n_rows * b->dim; i++)
         grad[i] *= scale;
@@ -126,9 +143,11 @@ double ntxent_loss(const struct batch_rows *b, double temperature, double *grad)
 {
     size_t n_rows = 3 * b->n, dim = b->dim;
     double *softmax = mem_alloc(n_rows, sizeof *softmax);
-    double scale = 1.0 / (double)(2 * b->n), sum = 0.0;
+    double scale = 1.0 / (double)count_anchors(b), sum = 0.0;
     memset(grad, 0, n_rows * dim * sizeof *grad);
-    for (size_t a = 0; a < 2 * b->n; a++) {
+    for (size_t a = 0; a < n_rows; a++) {
+        if (partner_of(b, a) == a)
+            continue;
         sum += softmax_row(b, a, temperature, softmax);
         softmax[partner_of(b, a)] -= 1.0;
         for (size_t k = 0; k < n_rows; k++) {

@@ -1,7 +1,9 @@
 /*
  * Losses over a whole batch. A step embeds n originals, their n positives and n drawn negatives
  * once; here every row of another group serves every anchor as a negative. Each original and each
- * positive is the anchor once, and the other one of the two is its partner.
+ * positive is the anchor once, and the other one of the two is its partner. So are, with
+ * pairs_negatives (sampler_step), the negatives 2 j and 2 j + 1 where they are of one group: then a
+ * third of the batch is not there to push alone.
  *
  * For triplets (d: triplet_distance), what is taken from the negatives k of an anchor a:
  *
@@ -31,6 +33,7 @@ struct batch_rows {
     const double *rows;     /* (3 n, dim): n originals, their positives, n others */
     const uint64_t *groups; /* of the 3 n rows */
     size_t n, dim;
+    bool pairs_negatives;
 };
 
 /* Both write the gradient, in the layout of rows, and return the loss. `mining` is not MINE_DRAWN,

@@ -22,6 +22,7 @@ struct sampler {
     uint64_t seed;
     enum sampler_purpose purpose;
     double version_share; /* of positives that are another version, where there is one */
+    bool pairs_negatives; /* of a step: see sampler_step */
 };
 
 /* The side must have at least two groups. index < number of clips: each clip is an anchor once in a
@@ -30,7 +31,9 @@ void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, st
 
 /* The keys of one step: n anchors, their n positives, their n negatives. Step `step` of an epoch
  * takes anchors [step * n, step * n + n); where the side ends within a batch, the anchors of
- * another cycle follow. */
+ * another cycle follow. With pairs_negatives every other negative is an augmented view of the clip
+ * before it (unless that is of its own anchor's group): two rows that can be each other's positive
+ * in a loss over the whole batch, where two different clips can only push. */
 void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
                   size_t n, uint64_t *keys);
 

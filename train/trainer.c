@@ -33,7 +33,8 @@ static double mined_loss(struct trainer *t, uint64_t batch_i)
 {
     const struct train_params *p = t->params;
     uint64_t per_epoch = batches_per_epoch(t);
-    struct batch_rows b = {t->rows, t->row_groups, p->batch, EMBEDDING_DIM};
+    struct batch_rows b = {t->rows, t->row_groups, p->batch, EMBEDDING_DIM,
+                           t->sampler.pairs_negatives};
     sampler_step_groups(&t->sampler, batch_i / per_epoch, batch_i % per_epoch, per_epoch, p->batch,
                         t->row_groups);
     return p->loss == LOSS_NTXENT ? ntxent_loss(&b, p->temperature, t->grad)

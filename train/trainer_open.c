@@ -102,8 +102,11 @@ bool trainer_open_data(struct trainer *t, struct err *e)
     if (!split_init(t->store, &t->snap, &sp, &t->split, e) || !check_split(t, e))
         return false;
     double versions = p->groups_path != NULL ? p->version_share : 0;
-    t->sampler = (struct sampler){t->snap.keys, &t->split.train, p->seed, SAMPLE_TRAIN, versions};
-    struct sampler fixed = {t->snap.keys, &t->split.validation, p->seed, SAMPLE_VALIDATE, versions};
+    t->sampler =
+        (struct sampler){t->snap.keys, &t->split.train, p->seed, SAMPLE_TRAIN, versions, false};
+    t->sampler.pairs_negatives = p->loss != LOSS_TRIPLET || p->mining != MINE_DRAWN;
+    struct sampler fixed = {t->snap.keys, &t->split.validation, p->seed, SAMPLE_VALIDATE, versions,
+                            false};
     validation_init(&t->validation, &fixed);
     return true;
 }
@@ -118,7 +121,8 @@ static void fill_choices(struct trainer *t)
     const struct train_params *p = t->params;
     struct recipe *r = &t->recipe;
     snprintf(r->loss, sizeof r->loss, "%s", losses[p->loss]);
-    snprintf(r->negatives, sizeof r->negatives, "%s", negatives[p->mining]);
+    snprintf(r->negatives, sizeof r->negatives, "%s%s", negatives[p->mining],
+             t->sampler.pairs_negatives ? "+pairs" : "");
     snprintf(r->optimizer, sizeof r->optimizer, "%s", optimizers[p->optimizer]);
     snprintf(r->schedule, sizeof r->schedule, "%s", schedules[p->schedule]);
     t->schedule = (struct schedule){p->schedule, p->warmup_steps, p->epochs * r->steps_per_epoch};

@@ -11,9 +11,11 @@ enum { N = 4, DIM = 5, COUNT = 3 * N * DIM };
 #define MARGIN 0.7
 #define TEMPERATURE 0.2
 
-/* anchors 0 and 2 are one work; so are anchor 1 and the first negative */
-static const uint64_t groups[3 * N] = {1, 2, 1, 4, 1, 2, 1, 4, 2, 5, 6, 7};
+/* anchors 0 and 2 are one work; so are anchor 1 and the first negative, and the last two negatives,
+ * which are a pair where negatives come in pairs */
+static const uint64_t groups[3 * N] = {1, 2, 1, 4, 1, 2, 1, 4, 2, 5, 6, 6};
 static double rows[COUNT];
+static bool pairs;
 
 static void draw_rows(void)
 {
@@ -32,7 +34,17 @@ static void draw_rows(void)
 
 static size_t partner(size_t a)
 {
-    return a < N ? a + N : a - N;
+    return a >= 2 * N ? (a % 2 == 0 ? a + 1 : a - 1) : a < N ? a + N : a - N;
+}
+
+static bool is_anchor(size_t a)
+{
+    return a < 2 * N || (pairs && a >= 2 * N + 2);
+}
+
+static size_t n_anchors(void)
+{
+    return pairs ? 2 * N + 2 : 2 * N;
 }
 
 static double distance(size_t a, size_t k)
@@ -43,8 +55,8 @@ static double distance(size_t a, size_t k)
 static double all_by_definition(void)
 {
     double sum = 0.0, n_active = 0.0;
-    for (size_t a = 0; a < 2 * N; a++)
-        for (size_t k = 0; k < 3 * N; k++) {
+    for (size_t a = 0; a < 3 * N; a++)
+        for (size_t k = 0; is_anchor(a) && k < 3 * N; k++) {
             double hinge = distance(a, partner(a)) - distance(a, k) + MARGIN;
             if (groups[k] != groups[a] && hinge > 0.0) {
                 sum += hinge;
@@ -57,7 +69,9 @@ static double all_by_definition(void)
 static double hardest_by_definition(bool only_beyond_partner)
 {
     double sum = 0.0;
-    for (size_t a = 0; a < 2 * N; a++) {
+    for (size_t a = 0; a < 3 * N; a++) {
+        if (!is_anchor(a))
+            continue;
         double positive = distance(a, partner(a)), nearest = INFINITY, farthest = 0.0;
         for (size_t k = 0; k < 3 * N; k++) {
             if (groups[k] == groups[a])
@@ -68,13 +82,15 @@ static double hardest_by_definition(bool only_beyond_partner)
         }
         sum += fmax(0.0, positive - (isfinite(nearest) ? nearest : farthest) + MARGIN);
     }
-    return sum / (2.0 * N);
+    return sum / (double)n_anchors();
 }
 
 static double ntxent_by_definition(void)
 {
     double sum = 0.0;
-    for (size_t a = 0; a < 2 * N; a++) {
+    for (size_t a = 0; a < 3 * N; a++) {
+        if (!is_anchor(a))
+            continue;
         double below = 0.0, above = 0.0;
         for (size_t k = 0; k < 3 * N; k++) {
             double s = 0.0;
@@ -87,7 +103,7 @@ static double ntxent_by_definition(void)
         }
         sum -= log(above / below);
     }
-    return sum / (2.0 * N);
+    return sum / (double)n_anchors();
 }
 
 enum which { ALL, SEMI_HARD, HARDEST, NTXENT, N_LOSSES };
@@ -95,7 +111,7 @@ enum which { ALL, SEMI_HARD, HARDEST, NTXENT, N_LOSSES };
 static double loss_of(int which, double *grad)
 {
     static const enum mining mining[] = {MINE_ALL, MINE_SEMI_HARD, MINE_HARDEST};
-    struct batch_rows b = {rows, groups, N, DIM};
+    struct batch_rows b = {rows, groups, N, DIM, pairs};
     return which == NTXENT ? ntxent_loss(&b, TEMPERATURE, grad)
                            : triplet_loss_mined(&b, mining[which], MARGIN, grad);
 }
@@ -135,7 +151,7 @@ static void test_semi_hard_without_one(void)
 {
     double far[6] = {0.0, 9.0, 1.0}, grad[6];
     uint64_t two[3] = {1, 1, 2};
-    struct batch_rows b = {far, two, 1, 1};
+    struct batch_rows b = {far, two, 1, 1, true};
     /* anchor 0: 9 - 1 + 1; anchor 1: 9 - 8 + 1 */
     CHECK_NEAR(triplet_loss_mined(&b, MINE_SEMI_HARD, 1.0, grad), (9.0 + 2.0) / 2.0, 1e-5);
 }
@@ -144,7 +160,7 @@ static void test_one_work(void)
 {
     uint64_t one[6] = {1, 1, 1, 1, 1, 1};
     double zeros[12] = {0}, grad[12];
-    struct batch_rows b = {zeros, one, 2, 2};
+    struct batch_rows b = {zeros, one, 2, 2, true};
     for (int mining = MINE_ALL; mining <= MINE_HARDEST; mining++) {
         CHECK_NEAR(triplet_loss_mined(&b, (enum mining)mining, 1.0, grad), 0.0, 0.0);
         for (size_t i = 0; i < 12; i++)
@@ -155,6 +171,9 @@ static void test_one_work(void)
 
 int main(void)
 {
+    RUN(test_definitions);
+    RUN(test_gradients);
+    pairs = true;
     RUN(test_definitions);
     RUN(test_gradients);
     RUN(test_semi_hard_without_one);

@@ -140,7 +140,7 @@ static void test_triplets(void)
     struct groups g = {0};
     struct split s = {0};
     if (load_groups(&g) && make_split(&g, 1, &s)) {
-        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0};
+        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0, false};
         uint8_t *seen = mem_zalloc(s.train.n_clips, 1);
         size_t views[3] = {0};
         for (uint64_t i = 0; i < s.train.n_clips; i++) {
@@ -172,7 +172,7 @@ static void test_versions_as_positives(void)
     struct groups g = {0};
     struct split s = {0}, alone = {0};
     if (load_groups(&g) && make_split(&g, 1, &s) && make_split(NULL, 1, &alone)) {
-        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0.5};
+        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0.5, false};
         struct sampler plain = sampler, all = sampler;
         size_t others = 0, views[3] = {0}, n = 3 * s.train.n_clips;
         plain.version_share = 0;
@@ -210,7 +210,7 @@ static void test_step_wraps(void)
     struct split s = {0};
     enum { N = 32 };
     if (make_split(NULL, 1, &s)) {
-        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0};
+        struct sampler sampler = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0, false};
         uint64_t steps = (s.train.n_clips + N - 1) / N, keys[3 * N], groups[3 * N];
         uint8_t *seen = mem_zalloc(snap.n_keys, 1);
         size_t anchors = 0;
@@ -226,6 +226,34 @@ static void test_step_wraps(void)
         }
         CHECK_U64(anchors, s.train.n_clips); /* each at least once */
         mem_free(seen);
+    }
+    split_release(&s);
+}
+
+/* Every other negative is an augmented view of the clip before it, or what it would have been. */
+static void test_negatives_in_pairs(void)
+{
+    struct split s = {0};
+    enum { N = 9, STEPS = 20 };
+    if (make_split(NULL, 1, &s)) {
+        struct sampler plain = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0, false}, pairs = plain;
+        uint64_t before[3 * N], keys[3 * N], groups[3 * N];
+        size_t n_pairs = 0;
+        pairs.pairs_negatives = true;
+        for (uint64_t step = 0; step < STEPS; step++) {
+            sampler_step(&plain, 1, step, STEPS, N, before);
+            sampler_step(&pairs, 1, step, STEPS, N, keys);
+            sampler_step_groups(&pairs, 1, step, STEPS, N, groups);
+            CHECK(memcmp(keys, before, 2 * N * sizeof *keys) == 0);
+            for (size_t i = 0; i < N; i++) {
+                const uint64_t *negative = keys + 2 * N;
+                bool is_pair = i % 2 == 1 && negative[i] >> 8 == negative[i - 1] >> 8;
+                CHECK(groups[2 * N + i] != groups[i]);
+                CHECK(is_pair ? store_key_view(negative[i]) > 0 : negative[i] == before[2 * N + i]);
+                n_pairs += is_pair;
+            }
+        }
+        CHECK(n_pairs > STEPS * (N / 2) * 8 / 10);
     }
     split_release(&s);
 }
@@ -248,6 +276,7 @@ int main(void)
     RUN(test_triplets);
     RUN(test_versions_as_positives);
     RUN(test_step_wraps);
+    RUN(test_negatives_in_pairs);
     store_snapshot_release(&snap);
     store_close(store);
     synth_remove(dir);

@@ -127,8 +127,10 @@ static void axes(const struct page *p)
     const char *why = pair->a.no_sequence[0] != '\0' ? pair->a.no_sequence : pair->b.no_sequence;
     char unit[ERR_MSG_BYTES], change[MATCH_TEXT_BYTES];
     fputs("<dl class=\"figures\">\n", p->out);
-    snprintf(unit, sizeof unit, "%.0f %% of B, %.1f %% of bits differ; %s", 100 * pair->copy.share,
-             100 * pair->copy.bit_error_rate, match_change_text(&pair->copy, change));
+    snprintf(unit, sizeof unit, "%s%.0f %% of B, %.1f %% of bits differ; %s",
+             match_is_copy(pair) ? "" : "what comes nearest, not enough for a claim: ",
+             100 * pair->copy.share, 100 * pair->copy.bit_error_rate,
+             match_change_text(&pair->copy, change));
     if (pair->copy.score > 0 && pair->copy.evalue <= 1)
         axis_evalue(p, "Copy: the same recording", pair->copy.evalue, unit);
     else
@@ -194,12 +196,11 @@ static void copy_segment(const struct page *p)
     const struct copy_match *m = &p->pair->copy;
     char t[4][MATCH_TEXT_BYTES];
     struct segment s = {m->from_ms, m->to_ms, m->query_from_ms, m->query_to_ms, 0, 1, 0, 0, 0};
-    if (m->evalue > 1 || m->score <= 0)
+    if (!match_is_copy(p->pair))
         return;
-    fprintf(p->out, "<p>The same recording: %s\u2013%s in A is %s\u2013%s in B. ",
+    fprintf(p->out, "<p>The same recording: %s\u2013%s in A is %s\u2013%s in B.</p>\n",
             match_time_text(m->from_ms, t[0]), match_time_text(m->to_ms, t[1]),
             match_time_text(m->query_from_ms, t[2]), match_time_text(m->query_to_ms, t[3]));
-    fputs("</p>\n", p->out);
     if (p->params->embed_audio) {
         fputs("<table><tr>", p->out);
         play_cell(p, &s);
@@ -377,10 +378,10 @@ static bool matrix(const struct page *p)
         fprintf(
             p->out,
             "</svg>\n<figcaption>Time in A to the right, in B downwards, B moved by %+d "
-            "semitones. Bright is alike; a passage that both share is a bright line that falls "
+            "semitone%s. Bright is alike; a passage that both share is a bright line that falls "
             "to the right, its slope the tempo ratio. The numbers are the table's.</figcaption>\n"
             "</figure>\n",
-            shift);
+            shift, abs(shift) == 1 ? "" : "s");
     }
     buf_release(&png);
     return ok;

@@ -71,18 +71,17 @@ static bool compare_recordings(struct match_pair *p, struct err *e)
     return ok;
 }
 
-/* Milliseconds of the shorter song that the segments with E-values up to MAYBE cover. */
-static double covered_share(const struct match_pair *p)
+/* Milliseconds of one song that the segments with E-values up to MAYBE cover. */
+static uint64_t covered_ms(const struct match *m, bool of_a)
 {
-    bool a_is_shorter = p->a.len_ms < p->b.len_ms;
-    uint64_t covered = 0, end = 0, len = a_is_shorter ? p->a.len_ms : p->b.len_ms;
+    uint64_t covered = 0, end = 0;
     for (;;) { /* segments by where they begin; there are eight at most */
         const struct segment *next = NULL;
         uint64_t next_from = UINT64_MAX, next_to = 0;
-        for (size_t i = 0; i < p->cover.n_segments; i++) {
-            const struct segment *s = &p->cover.segments[i];
-            uint64_t from = a_is_shorter ? s->a_from_ms : s->b_from_ms;
-            uint64_t to = a_is_shorter ? s->a_to_ms : s->b_to_ms;
+        for (size_t i = 0; i < m->n_segments; i++) {
+            const struct segment *s = &m->segments[i];
+            uint64_t from = of_a ? s->a_from_ms : s->b_from_ms;
+            uint64_t to = of_a ? s->a_to_ms : s->b_to_ms;
             if (s->evalue <= MAYBE && to > end && u64_max(from, end) < next_from) {
                 next = s;
                 next_from = u64_max(from, end);
@@ -90,10 +89,18 @@ static double covered_share(const struct match_pair *p)
             }
         }
         if (next == NULL)
-            return len > 0 ? (double)covered / (double)len : 0;
+            return covered;
         covered += next_to - next_from;
         end = next_to;
     }
+}
+
+/* Of the shorter song. A phrase that is borrowed once and comes three times in its source covers
+ * much of that and little of the borrower: the lesser counts. */
+static double shared_part(const struct match_pair *p)
+{
+    uint64_t covered = u64_min(covered_ms(&p->cover, true), covered_ms(&p->cover, false));
+    return (double)covered / (double)u64_max(1, u64_min(p->a.len_ms, p->b.len_ms));
 }
 
 static bool is_unchanged(const struct copy_match *m)
@@ -101,17 +108,22 @@ static bool is_unchanged(const struct copy_match *m)
     return m->pitch_ratio == 1 && m->tempo_ratio == 1;
 }
 
-static enum match_verdict verdict_of(const struct match_pair *p)
+bool match_is_copy(const struct match_pair *p)
+{
+    return p->same_bytes || (p->copy.score > 0 && p->copy.evalue <= SURE);
+}
+
+enum match_verdict match_verdict_of(const struct match_pair *p)
 {
     const struct copy_match *c = &p->copy;
     double of_a = (double)(c->to_ms - c->from_ms) / (double)u64_max(1, p->a.len_ms);
     if (p->same_bytes || (c->evalue <= SURE && is_unchanged(c) && c->share >= MOST && of_a >= MOST))
         return MATCH_SAME;
-    if (c->evalue <= SURE)
+    if (match_is_copy(p))
         return MATCH_COPY;
     double evalue = p->has_cover ? p->cover.evalue : INFINITY;
     if (evalue <= SURE)
-        return covered_share(p) >= VERSION_SHARE ? MATCH_VERSION : MATCH_BORROWED;
+        return shared_part(p) >= VERSION_SHARE ? MATCH_VERSION : MATCH_BORROWED;
     return evalue <= MAYBE || c->evalue <= MAYBE ? MATCH_MAYBE : MATCH_NOTHING;
 }
 
@@ -137,7 +149,7 @@ bool match_pair_open(const char *path_a, const char *path_b, struct match_pair *
     }
     if (ok) {
         find_aspect_evalues(&p);
-        p.verdict = verdict_of(&p);
+        p.verdict = match_verdict_of(&p);
         *out = p;
     } else
         match_pair_close(&p);

@@ -36,6 +36,12 @@ MUST_CHECK bool match_pair_open(const char *path_a, const char *path_b, struct m
                                 struct err *e);
 void match_pair_close(struct match_pair *p); /* safe on {0}, may run twice */
 
+/* Is a copy claimed? A larger E-value is shown, but then nothing is said to be one recording. */
+bool match_is_copy(const struct match_pair *p);
+
+/* What the figures of both axes come to. */
+enum match_verdict match_verdict_of(const struct match_pair *p);
+
 /* The verdict as one sentence in plain words; one more of the likeness where it is known. */
 void match_pair_sentence(const struct match_pair *p, FILE *out);
 

@@ -140,6 +140,58 @@ static void test_sentences(void)
     match_pair_close(&p);
 }
 
+/* A version is what half of both songs is in; a phrase of A that comes three times in B is not. */
+static void test_verdicts(void)
+{
+    struct match_pair p;
+    make_pair(&p, "a", "b");
+    const struct segment phrase = p.cover.segments[0];
+    CHECK(match_verdict_of(&p) == MATCH_BORROWED); /* 4.7 s of 12 */
+    for (size_t i = 1; i < 3; i++) {
+        p.cover.segments[i] = phrase;
+        p.cover.segments[i].b_from_ms = 6800 + 2600 * ((uint32_t)i - 1);
+        p.cover.segments[i].b_to_ms = p.cover.segments[i].b_from_ms + 2600;
+    }
+    p.cover.n_segments = 3;
+    CHECK(match_verdict_of(&p) == MATCH_BORROWED); /* 9.9 s of B, and still 5 s of A */
+    p.cover.segments[1].a_from_ms = 6000;
+    p.cover.segments[1].a_to_ms = 8600;
+    CHECK(match_verdict_of(&p) == MATCH_VERSION); /* 7.6 s of A and 9.9 s of B */
+    p.cover.segments[1].evalue = 0.5;
+    CHECK(match_verdict_of(&p) == MATCH_BORROWED); /* what chance gives does not count */
+    p.cover.evalue = 0.05;
+    CHECK(match_verdict_of(&p) == MATCH_MAYBE);
+    p.cover.evalue = 0.5;
+    CHECK(match_verdict_of(&p) == MATCH_NOTHING);
+    p.cover.n_segments = 1;
+    match_pair_close(&p);
+}
+
+/* Nothing is called the same recording that chance gives once in five hundred pairs. */
+static void test_unclaimed_copy(void)
+{
+    struct match_pair p;
+    make_pair(&p, "a", "b");
+    p.copy = (struct copy_match){.evalue = 2e-3,
+                                 .score = 43,
+                                 .pitch_ratio = 1,
+                                 .tempo_ratio = 1,
+                                 .from_ms = 1000,
+                                 .to_ms = 3000,
+                                 .query_to_ms = 2000,
+                                 .share = 0.16};
+    char *page = text_of(&p, true, false);
+    CHECK(strstr(page, "E = 2e-3") != NULL && strstr(page, "not enough for a claim") != NULL);
+    CHECK(strstr(page, "The same recording:") == NULL);
+    free(page);
+    p.copy.evalue = 1e-6;
+    page = text_of(&p, true, false);
+    CHECK(strstr(page, "not enough for a claim") == NULL);
+    CHECK(strstr(page, "The same recording: 0:01\u20130:03 in A is 0:00\u20130:02 in B.") != NULL);
+    free(page);
+    match_pair_close(&p);
+}
+
 /* What a file is called must not become markup, and the page must say what it is. */
 static void test_page(void)
 {
@@ -192,6 +244,8 @@ int main(void)
     RUN(test_time_text);
     RUN(test_change_text);
     RUN(test_sentences);
+    RUN(test_verdicts);
+    RUN(test_unclaimed_copy);
     RUN(test_page);
     RUN(test_page_without_sequences);
     RUN(test_audio_that_is_gone);

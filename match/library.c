@@ -1,10 +1,13 @@
 #include "match/library.h"
 
 #include "base/mem.h"
+#include "match/library_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum { LEVEL_TOP = 255 }; /* levels are whole numbers up to here, so that 8 bits lose nothing */
 
@@ -113,16 +116,20 @@ static bool read_print(struct library_song *song, uint64_t row, const struct sto
     return decode_print(r, &song->print, e);
 }
 
+static bool check_spec(uint64_t spec_hash, struct err *e)
+{
+    return spec_hash == sequence_spec_hash() ||
+           err_set(e, ERR_USAGE,
+                   "its sequences have spec %016" PRIx64 ", this program makes %016" PRIx64
+                   ": move sequences.mdb away and make them anew",
+                   spec_hash, sequence_spec_hash());
+}
+
 static bool read_songs(struct store *s, struct library *out, struct err *e)
 {
     struct store_snapshot snap = {0};
     struct store_reading reading = {0};
-    bool ok = store_snapshot_init_mixed(s, &snap, e);
-    if (ok && snap.spec_hash != sequence_spec_hash())
-        ok = err_set(e, ERR_USAGE,
-                     "its sequences have spec %016" PRIx64 ", this program makes %016" PRIx64
-                     ": move sequences.mdb away and make them anew",
-                     snap.spec_hash, sequence_spec_hash());
+    bool ok = store_snapshot_init_mixed(s, &snap, e) && check_spec(snap.spec_hash, e);
     if (ok) {
         out->songs = mem_zalloc(snap.n_keys, sizeof *out->songs);
         out->root = snap.root;
@@ -143,12 +150,49 @@ static bool read_songs(struct store *s, struct library *out, struct err *e)
     return ok;
 }
 
+void library_make_coarse(struct library *l)
+{
+    uint32_t *lengths = mem_alloc(size_max(1, l->n_songs), sizeof *lengths);
+    uint8_t frames[COARSE_FRAMES_MAX * SEQUENCE_CLASSES];
+    for (size_t i = 0; i < l->n_songs; i++)
+        lengths[i] = l->songs[i].sequence.n_frames;
+    coarse_plan_init(&l->plan, lengths, l->n_songs);
+    uint8_t *levels = mem_zalloc(size_max(1, l->plan.levels_bytes), 1);
+    for (size_t i = 0; i < l->plan.n_groups; i++) {
+        const struct coarse_group *g = &l->plan.groups[i];
+        for (size_t k = 0; k < g->n_songs; k++) {
+            coarse_make(&l->songs[g->songs[k]].sequence, frames);
+            coarse_group_put(g, k, frames, levels + g->levels_at);
+        }
+    }
+    l->coarse = levels;
+    mem_free(lengths);
+}
+
+/* Decodes all records and leaves them in the file, where a folder can be written to. */
+static bool open_anew(struct store *s, const char *map_path, struct library *out, struct err *e)
+{
+    struct library mapped;
+    struct err ignored = {0};
+    if (!read_songs(s, out, e))
+        return false;
+    library_make_coarse(out);
+    if (library_file_write(map_path, out, &ignored) &&
+        library_file_open(map_path, out->root, &mapped)) {
+        library_close(out);
+        *out = mapped;
+    }
+    return true;
+}
+
 bool library_open(const char *dataset_dir, struct library *out, struct err *e)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], map_path[PATH_BYTES];
     struct store *s = NULL;
+    struct store_stat stat;
     *out = (struct library){0};
-    if (!library_path(path, dataset_dir, e))
+    if (!library_path(path, dataset_dir, e) ||
+        !path_join(map_path, dataset_dir, "sequences.map", e))
         return false;
     if (!store_exists(path))
         return err_set(
@@ -156,7 +200,8 @@ bool library_open(const char *dataset_dir, struct library *out, struct err *e)
             "%.200s has no sequences: make them of the audio at hand with `refrain match "
             "%.200s --sequences`, or set match.sequences = on before `refrain extract`",
             dataset_dir, dataset_dir);
-    bool ok = store_open(path, &s, e) && read_songs(s, out, e);
+    bool ok = store_open(path, &s, e) && store_stat(s, &stat, e) && check_spec(stat.spec_hash, e) &&
+              (library_file_open(map_path, stat.root, out) || open_anew(s, map_path, out, e));
     store_close(s);
     if (!ok) {
         library_close(out);
@@ -167,12 +212,18 @@ bool library_open(const char *dataset_dir, struct library *out, struct err *e)
 
 void library_close(struct library *l)
 {
-    for (size_t i = 0; i < l->n_songs; i++) {
-        sequence_release(&l->songs[i].sequence);
-        fingerprint_release(&l->songs[i].print);
+    void *map = l->map;
+    const size_t map_bytes = l->map_bytes;
+    if (map == NULL) {
+        for (size_t i = 0; i < l->n_songs; i++) {
+            sequence_release(&l->songs[i].sequence);
+            fingerprint_release(&l->songs[i].print);
+        }
+        mem_free(l->coarse);
     }
-    mem_free(l->songs);
-    *l = (struct library){0};
+    library_file_release(l);
+    if (map != NULL)
+        munmap(map, map_bytes);
 }
 
 const struct library_song *library_find(const struct library *l, const char *track)

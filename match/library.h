@@ -1,12 +1,17 @@
 /*
- * All songs of a data set as sequences, in memory: what search and grouping run over. 5.2 KB a
- * preview of 30 s, 260 MB for 50,000. Kept in DIR/sequences.mdb, a store of its own kind
- * (store/store.h): a track's clip 0 is its sequence, (n_frames, 24) levels, harmony before melody;
- * its clip 1 is its fingerprint, (n_codes, 4) bytes, the highest first, 1.2 KB for 30 s.
+ * All songs of a data set as sequences: what search and grouping run over. Kept in
+ * DIR/sequences.mdb, a store of its own kind (store/store.h): a track's clip 0 is its sequence,
+ * (n_frames, 24) levels, harmony before melody; its clip 1 is its fingerprint, (n_codes, 4) bytes,
+ * the highest first.
+ *
+ * Opening it decodes every record once and leaves them in DIR/sequences.map (library_file.h), which
+ * later ones map: 5.2 KB of levels, 1.2 KB of codes and 0.6 KB for the first pass a preview of 30
+ * s, 350 MB for 50,000, of the system's cache and not of the process's own memory.
  */
 #ifndef REFRAIN_LIBRARY_H
 #define REFRAIN_LIBRARY_H
 
+#include "match/coarse.h"
 #include "match/copy.h"
 #include "match/sequence.h"
 #include "store/store.h"
@@ -28,6 +33,13 @@ struct library {
     size_t n_songs; /* in the order of rows */
     struct library_song *songs;
     uint64_t root; /* of the store: names the content */
+
+    struct coarse_plan plan; /* the first pass's groups, */
+    uint8_t *coarse;         /* (plan.levels_bytes) and what they hold */
+
+    void *map; /* of the file; NULL: all is in memory */
+    size_t map_bytes;
+    const uint64_t *song_checksums, *group_checksums; /* in the map */
 };
 
 /* What the records of sequences are made by. */
@@ -48,6 +60,15 @@ MUST_CHECK bool library_encode_print(struct record_encoder *encoder, const struc
  * how to make them. */
 MUST_CHECK bool library_open(const char *dataset_dir, struct library *out, struct err *e);
 void library_close(struct library *l); /* safe on {0}, may run twice */
+
+/* Makes plan and coarse of the songs' sequences, for a library that is not opened from a data set.
+ */
+void library_make_coarse(struct library *l);
+
+/* Whether the bytes of a song, or of a group, are those that were written: whoever aligns it asks
+ * first, so that opening reads no more than what is needed. */
+MUST_CHECK bool library_check_song(const struct library *l, size_t song_i, struct err *e);
+MUST_CHECK bool library_check_group(const struct library *l, size_t group_i, struct err *e);
 
 /* By track id or row number; NULL when there is none. */
 const struct library_song *library_find(const struct library *l, const char *track);

@@ -1,24 +1,24 @@
 #include "match/search.h"
 
 #include "base/mem.h"
+#include "match/workers.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { TAKE = 64 /* songs that a thread takes at a time */, COARSE_SURE = 40 };
+/*
+ * Threads take songs, or groups of songs, by a counter and write to places of their own, so that
+ * the result is the same for any number of them.
+ *
+ * A song's own excess costs an alignment with each member of the cohort. Up to COHORT_SAMPLE songs
+ * all are known. In a larger library the candidates, the first by what is known without, have
+ * theirs taken off and are ordered anew; the others come behind them. A candidate's excess is kept,
+ * but never looked at in a song that is no candidate: what was searched for before changes nothing.
+ */
+enum { TAKE = 64 /* songs that a thread takes at a time */ };
 
-/* One alignment of a query with each song of a list; threads write to places of their own. */
-struct sweep {
-    const struct sequence *query;
-    const struct library *library;
-    const struct sequence *coarse; /* NULL: the library's own sequences */
-    const uint32_t *songs;         /* NULL: all */
-    size_t n;
-    atomic_size_t next;
-    struct align_end *ends; /* (n): of the melody */
-};
+/* ---------------------------------------------------------------- windows */
 
 /* Frames beyond the aligner's limit are in no first pass, and their best window counts exactly. */
 static void align_windows(struct aligner *al, const struct sequence *a, const struct sequence *b,
@@ -40,76 +40,83 @@ static void align_windows(struct aligner *al, const struct sequence *a, const st
     }
 }
 
-static void *sweep_run(void *arg)
-{
-    struct sweep *w = arg;
-    struct aligner *al = aligner_new(simd_best());
-    for (size_t from; (from = atomic_fetch_add(&w->next, TAKE)) < w->n;)
-        for (size_t i = from; i < size_min(from + TAKE, w->n); i++) {
-            size_t song_i = w->songs != NULL ? w->songs[i] : i;
-            const struct sequence *s =
-                w->coarse != NULL ? &w->coarse[song_i] : &w->library->songs[song_i].sequence;
-            align_windows(al, w->query, s, &w->ends[i]);
-        }
-    aligner_free(al);
-    return NULL;
-}
-
-static bool sweep_all(struct sweep *w, unsigned threads, struct err *e)
-{
-    pthread_t ids[SEARCH_THREADS_MAX];
-    unsigned n = 0;
-    while (n < threads && n < SEARCH_THREADS_MAX &&
-           pthread_create(&ids[n], NULL, sweep_run, w) == 0)
-        n++;
-    if (n == 0)
-        return err_set(e, ERR_FATAL, "no thread can be started");
-    for (unsigned i = 0; i < n; i++)
-        pthread_join(ids[i], NULL);
-    return true;
-}
-
 /* ---------------------------------------------------------------- first pass */
-
-/* Means of SEARCH_COARSE frames, as long as a frame may be where the melody is sure. */
-static void coarsen(const struct sequence *in, struct sequence *out)
-{
-    const uint32_t n = in->n_frames / SEARCH_COARSE;
-    *out = (struct sequence){.n_frames = n, .levels = mem_zalloc(n, LIBRARY_RECORD_COLUMNS)};
-    for (size_t t = 0; t < n; t++) {
-        const uint8_t *from =
-            sequence_aspect(in, ASPECT_MELODY) + t * SEARCH_COARSE * SEQUENCE_CLASSES;
-        uint8_t *to = out->levels + (ASPECT_MELODY * (size_t)n + t) * SEQUENCE_CLASSES;
-        double mean[SEQUENCE_CLASSES] = {0}, square = 0;
-        for (size_t k = 0; k < (size_t)SEARCH_COARSE * SEQUENCE_CLASSES; k++)
-            mean[k % SEQUENCE_CLASSES] += (double)from[k] / SEARCH_COARSE;
-        for (size_t c = 0; c < SEQUENCE_CLASSES; c++)
-            square += mean[c] * mean[c];
-        for (size_t c = 0; c < SEQUENCE_CLASSES; c++)
-            to[c] = (uint8_t)(mean[c] / fmax(sqrt(square), COARSE_SURE) * 127);
-    }
-}
-
-void search_init(struct search *s, const struct library *l, const struct cohort *c)
-{
-    *s = (struct search){.library = l, .cohort = c};
-    s->coarse = mem_zalloc(size_max(1, l->n_songs), sizeof *s->coarse);
-    for (size_t i = 0; i < l->n_songs; i++)
-        coarsen(&l->songs[i].sequence, &s->coarse[i]);
-}
-
-void search_release(struct search *s)
-{
-    for (size_t i = 0; s->coarse != NULL && i < s->library->n_songs; i++)
-        sequence_release(&s->coarse[i]);
-    mem_free(s->coarse);
-    *s = (struct search){0};
-}
 
 struct ranked {
     uint32_t song_i;
     float level;
 };
+
+struct coarse_sweep {
+    const struct library *library;
+    const struct null_law *law;
+    struct sequence query; /* coarse */
+    bool grouped;          /* the query may meet groups */
+    size_t n_items;        /* groups, then songs one by one */
+    atomic_size_t next;
+    struct ranked *ranked; /* (n_songs) */
+};
+
+/* A song's melody at a quarter of its resolution, its harmony zeros. */
+static struct sequence coarse_sequence(const struct sequence *in)
+{
+    struct sequence out = {.n_frames = coarse_frames(in->n_frames)};
+    out.levels = mem_zalloc(size_max(1, out.n_frames), LIBRARY_RECORD_COLUMNS);
+    coarse_make(in, out.levels + (size_t)ASPECT_MELODY * out.n_frames * SEQUENCE_CLASSES);
+    return out;
+}
+
+static void rank(struct coarse_sweep *w, uint32_t song_i, int32_t score)
+{
+    const uint32_t n = coarse_frames(w->library->songs[song_i].sequence.n_frames);
+    w->ranked[song_i] =
+        (struct ranked){song_i, (float)null_law_level(w->law, score, w->query.n_frames, n)};
+}
+
+static bool score_group(struct coarse_sweep *w, struct coarse_scorer *scorer, size_t group_i,
+                        struct err *e)
+{
+    const struct coarse_group *g = &w->library->plan.groups[group_i];
+    int16_t scores[COARSE_SONGS];
+    if (!library_check_group(w->library, group_i, e))
+        return false;
+    coarse_scorer_run(scorer, g, w->library->coarse + g->levels_at, scores);
+    for (size_t k = 0; k < g->n_songs; k++)
+        rank(w, g->songs[k], scores[k]);
+    return true;
+}
+
+static bool score_song(struct coarse_sweep *w, struct aligner *al, uint32_t song_i, struct err *e)
+{
+    struct align_end end;
+    if (!library_check_song(w->library, song_i, e))
+        return false;
+    struct sequence song = coarse_sequence(&w->library->songs[song_i].sequence);
+    align_windows(al, &w->query, &song, &end);
+    rank(w, song_i, end.score);
+    sequence_release(&song);
+    return true;
+}
+
+static bool coarse_run(void *arg, struct err *e)
+{
+    struct coarse_sweep *w = arg;
+    const struct coarse_plan *plan = &w->library->plan;
+    const size_t n_groups = w->grouped ? plan->n_groups : 0;
+    struct coarse_scorer *scorer = coarse_scorer_new(simd_best());
+    struct aligner *al = aligner_new(simd_best());
+    bool ok = true;
+    if (w->grouped)
+        coarse_scorer_set_query(scorer, sequence_aspect(&w->query, ASPECT_MELODY),
+                                w->query.n_frames);
+    for (size_t i; ok && (i = atomic_fetch_add(&w->next, 1)) < w->n_items;)
+        ok = i < n_groups
+                 ? score_group(w, scorer, i, e)
+                 : score_song(w, al, w->grouped ? plan->singles[i - n_groups] : (uint32_t)i, e);
+    aligner_free(al);
+    coarse_scorer_free(scorer);
+    return ok;
+}
 
 static int ranked_compare(const void *a, const void *b)
 {
@@ -122,32 +129,54 @@ static int ranked_compare(const void *a, const void *b)
 bool search_first_pass(const struct search *s, const struct search_query *q, uint32_t *kept,
                        size_t *out_n, struct err *e)
 {
-    const size_t n = s->library->n_songs;
+    const struct library *l = s->library;
+    const size_t n = l->n_songs;
     const size_t n_kept = size_min(n, size_max(SEARCH_KEPT_MIN, n / SEARCH_KEPT_SHARE));
-    struct sequence query;
-    coarsen(q->sequence, &query);
-    struct sweep w = {.query = &query, .library = s->library, .coarse = s->coarse, .n = n};
-    w.ends = mem_alloc(size_max(1, n), sizeof *w.ends);
-    bool ok = sweep_all(&w, q->threads, e);
+    struct coarse_sweep w = {.library = l,
+                             .law = &s->cohort->null.laws[ALIGN_MELODY],
+                             .query = coarse_sequence(q->sequence),
+                             .grouped = coarse_is_grouped(q->sequence->n_frames)};
+    w.n_items = w.grouped ? l->plan.n_groups + l->plan.n_singles : n;
+    w.ranked = mem_alloc(size_max(1, n), sizeof *w.ranked);
+    bool ok = workers_run(q->threads, coarse_run, &w, e);
     if (ok) {
-        struct ranked *ranked = mem_alloc(size_max(1, n), sizeof *ranked);
-        const struct null_law *law = &s->cohort->null.laws[ALIGN_MELODY];
-        for (size_t i = 0; i < n; i++)
-            ranked[i] = (struct ranked){
-                (uint32_t)i,
-                (float)null_law_level(law, w.ends[i].score, query.n_frames, s->coarse[i].n_frames)};
-        qsort(ranked, n, sizeof *ranked, ranked_compare);
+        qsort(w.ranked, n, sizeof *w.ranked, ranked_compare);
         for (size_t i = 0; i < n_kept; i++)
-            kept[i] = ranked[i].song_i;
+            kept[i] = w.ranked[i].song_i;
         *out_n = n_kept;
-        mem_free(ranked);
     }
-    mem_free(w.ends);
-    sequence_release(&query);
+    mem_free(w.ranked);
+    sequence_release(&w.query);
     return ok;
 }
 
 /* ---------------------------------------------------------------- exact */
+
+/* One alignment of a query with each song of a list. */
+struct sweep {
+    const struct sequence *query;
+    const struct library *library;
+    const uint32_t *songs; /* NULL: all */
+    size_t n;
+    atomic_size_t next;
+    struct align_end *ends; /* (n): of the melody */
+};
+
+static bool sweep_run(void *arg, struct err *e)
+{
+    struct sweep *w = arg;
+    struct aligner *al = aligner_new(simd_best());
+    bool ok = true;
+    for (size_t from; ok && (from = atomic_fetch_add(&w->next, TAKE)) < w->n;)
+        for (size_t i = from; ok && i < size_min(from + TAKE, w->n); i++) {
+            const size_t song_i = w->songs != NULL ? w->songs[i] : i;
+            ok = library_check_song(w->library, song_i, e);
+            if (ok)
+                align_windows(al, w->query, &w->library->songs[song_i].sequence, &w->ends[i]);
+        }
+    aligner_free(al);
+    return ok;
+}
 
 static int hit_compare(const void *a, const void *b)
 {
@@ -157,32 +186,76 @@ static int hit_compare(const void *a, const void *b)
     return (x->song_i > y->song_i) - (x->song_i < y->song_i);
 }
 
-static void make_hits(const struct search *s, const struct search_query *q, const struct sweep *w,
-                      double excess, struct search_hit *hits)
+static void set_level(const struct search *s, struct search_hit *hit, double level)
 {
-    for (size_t i = 0; i < w->n; i++) {
-        size_t song_i = w->songs != NULL ? w->songs[i] : i;
-        const struct sequence *song = &s->library->songs[song_i].sequence;
-        double level = cohort_level(s->cohort, w->ends[i].score, q->sequence, song, excess,
-                                    (double)s->cohort->excess[song_i]);
-        if (song_i == q->self_i)
-            level = -INFINITY;
-        hits[i] = (struct search_hit){.song_i = song_i,
-                                      .level = level,
-                                      .evalue = cohort_chance(s->cohort, level) *
-                                                (double)s->library->n_songs,
-                                      .rotation = w->ends[i].rotation};
-    }
+    hit->level = level;
+    hit->evalue = cohort_chance(s->cohort, level) * (double)s->library->n_songs;
 }
 
-static double query_excess(const struct search *s, const struct search_query *q)
+/* All that were aligned but the query itself, by their levels without their own excesses; returns
+ * how many. */
+static size_t make_hits(const struct search *s, const struct search_query *q, const struct sweep *w,
+                        double excess, struct search_hit *hits)
 {
-    if (q->self_i < s->library->n_songs)
-        return (double)s->cohort->excess[q->self_i];
+    size_t n = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        const size_t song_i = w->songs != NULL ? w->songs[i] : i;
+        if (song_i == q->self_i)
+            continue;
+        hits[n] = (struct search_hit){.song_i = song_i, .rotation = w->ends[i].rotation};
+        set_level(s, &hits[n++],
+                  cohort_level(s->cohort, w->ends[i].score, q->sequence,
+                               &s->library->songs[song_i].sequence, excess, 0));
+    }
+    qsort(hits, n, sizeof *hits, hit_compare);
+    return n;
+}
+
+/* Takes the candidates' own excesses off and orders them anew. */
+static bool take_excesses(const struct search *s, unsigned threads, struct search_hit *hits,
+                          size_t n, struct err *e)
+{
+    uint32_t *songs = mem_alloc(size_max(1, n), sizeof *songs);
+    for (size_t i = 0; i < n; i++)
+        songs[i] = (uint32_t)hits[i].song_i;
+    bool ok = cohort_learn(s->cohort, s->library, songs, n, threads, e);
+    for (size_t i = 0; ok && i < n; i++)
+        set_level(s, &hits[i], hits[i].level - (double)s->cohort->excess[hits[i].song_i]);
+    if (ok)
+        qsort(hits, n, sizeof *hits, hit_compare);
+    mem_free(songs);
+    return ok;
+}
+
+static bool query_excess(const struct search *s, const struct search_query *q, double *out,
+                         struct err *e)
+{
+    if (q->self_i < s->library->n_songs) {
+        const uint32_t self = (uint32_t)q->self_i;
+        if (!cohort_learn(s->cohort, s->library, &self, 1, 1, e))
+            return false;
+        *out = (double)s->cohort->excess[self];
+        return true;
+    }
     struct aligner *al = aligner_new(simd_best());
-    double excess = cohort_excess(s->cohort, s->library, q->sequence, al);
+    bool ok = cohort_excess(s->cohort, s->library, q->sequence, al, out, e);
     aligner_free(al);
-    return excess;
+    return ok;
+}
+
+static void put_top(const struct search_hit *hits, size_t n, size_t n_top, struct search_hit *out,
+                    size_t *out_n)
+{
+    double *evalues = mem_alloc(size_max(1, n), 2 * sizeof *evalues), *qvalues = evalues + n;
+    for (size_t i = 0; i < n; i++)
+        evalues[i] = hits[i].evalue;
+    significance_qvalues(evalues, n, qvalues);
+    *out_n = size_min(n_top, n);
+    for (size_t i = 0; i < *out_n; i++) {
+        out[i] = hits[i];
+        out[i].qvalue = qvalues[i];
+    }
+    mem_free(evalues);
 }
 
 bool search_run(const struct search *s, const struct search_query *q, size_t n_top,
@@ -198,26 +271,18 @@ bool search_run(const struct search *s, const struct search_query *q, size_t n_t
         w.songs = kept;
     }
     w.ends = mem_alloc(size_max(1, w.n), sizeof *w.ends);
-    ok = ok && sweep_all(&w, q->threads, e);
+    struct search_hit *hits = mem_alloc(size_max(1, w.n), sizeof *hits);
+    double excess = 0;
+    ok = ok && workers_run(q->threads, sweep_run, &w, e) && query_excess(s, q, &excess, e);
     if (ok) {
-        struct search_hit *hits = mem_alloc(size_max(1, w.n), sizeof *hits);
-        double *evalues = mem_alloc(size_max(1, w.n), 2 * sizeof *evalues);
-        make_hits(s, q, &w, query_excess(s, q), hits);
-        qsort(hits, w.n, sizeof *hits, hit_compare);
-        size_t n_hits = w.n;
-        while (n_hits > 0 && hits[n_hits - 1].level == -INFINITY)
-            n_hits--;
-        for (size_t i = 0; i < n_hits; i++)
-            evalues[i] = hits[i].evalue;
-        significance_qvalues(evalues, n_hits, evalues + w.n);
-        *out_n = size_min(n_top, n_hits);
-        for (size_t i = 0; i < *out_n; i++) {
-            out[i] = hits[i];
-            out[i].qvalue = evalues[w.n + i];
-        }
-        mem_free(evalues);
-        mem_free(hits);
+        const size_t n_hits = make_hits(s, q, &w, excess, hits);
+        const size_t n_candidates =
+            n <= COHORT_SAMPLE ? n_hits : size_min(n_hits, n_top + SEARCH_CANDIDATES);
+        ok = take_excesses(s, q->threads, hits, n_candidates, e);
+        if (ok)
+            put_top(hits, n_hits, n_top, out, out_n);
     }
+    mem_free(hits);
     mem_free(w.ends);
     mem_free(kept);
     return ok;

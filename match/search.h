@@ -1,6 +1,7 @@
 /*
- * One song against a library. A first pass aligns melodies at a quarter of the time resolution and
- * keeps the songs that stand out; what it keeps is aligned exactly. `exhaustive` aligns all.
+ * One song against a library. A first pass aligns melodies at a quarter of the time resolution
+ * (coarse.h) and keeps the songs that stand out; what it keeps is aligned exactly. `exhaustive`
+ * aligns all.
  */
 #ifndef REFRAIN_SEARCH_H
 #define REFRAIN_SEARCH_H
@@ -8,19 +9,16 @@
 #include "match/cohort.h"
 
 enum {
-    SEARCH_COARSE = 4,      /* frames that one of the first pass stands for */
     SEARCH_KEPT_MIN = 256,  /* songs that the first pass keeps at least, and */
     SEARCH_KEPT_SHARE = 25, /* one in so many */
+    SEARCH_CANDIDATES = 32, /* songs, beyond those asked for, whose own excess is taken off */
     SEARCH_THREADS_MAX = 64,
 };
 
 struct search {
     const struct library *library; /* borrowed, as is: */
-    const struct cohort *cohort;
-    struct sequence *coarse; /* of each song */
+    struct cohort *cohort;         /* learns excesses; one search at a time */
 };
-void search_init(struct search *s, const struct library *l, const struct cohort *c);
-void search_release(struct search *s); /* safe on {0}, may run twice */
 
 struct search_hit {
     size_t song_i;
@@ -36,11 +34,12 @@ struct search_query {
     bool exhaustive;
 };
 
-/* The n_top best by level, the best first; *out_n of them. E counts the whole library. */
+/* The n_top best by level, the best first; *out_n of them. E counts the whole library. The same
+ * whatever the threads and whatever was searched for before. */
 MUST_CHECK bool search_run(const struct search *s, const struct search_query *q, size_t n_top,
                            struct search_hit *out, size_t *out_n, struct err *e);
 
-/* The songs that the first pass keeps, in no order; returns how many. kept: (n_songs). */
+/* The songs that the first pass keeps, the best first; returns how many. kept: (n_songs). */
 MUST_CHECK bool search_first_pass(const struct search *s, const struct search_query *q,
                                   uint32_t *kept, size_t *out_n, struct err *e);
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/program.h"
 #include "base/progress.h"
@@ -42,7 +43,7 @@ bool match_catalogue_open(const char *dir, unsigned threads, struct match_catalo
         return false;
     }
     *out = c;
-    search_init(&out->search, &out->library, &out->cohort);
+    out->search = (struct search){&out->library, &out->cohort};
     return true;
 }
 
@@ -55,9 +56,13 @@ bool match_catalogue_open_library(const char *dir, struct match_catalogue *out, 
     return true;
 }
 
+/* What was learnt of songs saves time only: a folder that cannot be written to does without. */
 void match_catalogue_close(struct match_catalogue *c)
 {
-    search_release(&c->search);
+    struct err ignored = {0};
+    if (c->cohort.is_new &&
+        !cohort_keep(c->dataset.dir, &c->library, c->dataset.settings.seed, &c->cohort, &ignored))
+        log_debug("excesses are not kept", "why=\"%s\"", ignored.msg);
     cohort_release(&c->cohort);
     library_close(&c->library);
     *c = (struct match_catalogue){0};

@@ -104,7 +104,7 @@ static void test_search(void)
     size_t n = 0;
     CHECK_OK(library_open(dir, &l, &e), &e);
     CHECK_OK(cohort_open(dir, &l, 1, 2, NULL, NULL, &c, &e), &e);
-    search_init(&s, &l, &c);
+    s = (struct search){&l, &c};
     const struct search_query q = {&l.songs[31].sequence, 31, 3, true};
     CHECK_OK(search_run(&s, &q, SONGS, hits, &n, &e), &e);
     CHECK_U64(n, SONGS - 1);
@@ -114,7 +114,85 @@ static void test_search(void)
     CHECK(hits[1].evalue > 0.05);
     CHECK_OK(search_first_pass(&s, &q, kept, &n, &e), &e);
     CHECK_U64(n, SONGS);
-    search_release(&s);
+    cohort_release(&c);
+    library_close(&l);
+}
+
+/* What is mapped is what was decoded; what is damaged is named when it is used, and a file of
+ * another library is not believed. */
+static void test_map(void)
+{
+    struct err e = {0};
+    struct library l, mapped;
+    struct cohort c;
+    struct search_hit hits[SONGS];
+    size_t n = 0;
+    char path[PATH_BYTES];
+    CHECK_OK(path_join(path, dir, "sequences.map", &e), &e);
+    CHECK(unlink(path) == 0);
+    CHECK_OK(library_open(dir, &l, &e), &e);
+    CHECK_OK(library_open(dir, &mapped, &e), &e);
+    CHECK(l.map != NULL && mapped.map != NULL && mapped.n_songs == SONGS);
+    for (size_t i = 0; i < SONGS; i++) {
+        struct sequence want = song_make(i + 1, FRAMES + (uint32_t)i);
+        const struct library_song *song = &mapped.songs[i];
+        CHECK_OK(library_check_song(&mapped, i, &e), &e);
+        CHECK(song->row == i + 100 && song->sequence.n_frames == want.n_frames);
+        CHECK(i == 31 || memcmp(song->sequence.levels, want.levels,
+                                (size_t)ASPECTS * want.n_frames * SEQUENCE_CLASSES) == 0);
+        sequence_release(&want);
+    }
+    CHECK_OK(cohort_open(dir, &l, 1, 2, NULL, NULL, &c, &e), &e);
+    const struct search s = {&l, &c};
+    const struct search_query q = {&l.songs[31].sequence, 31, 2, true};
+    FILE *f = fopen(path, "r+b");
+    const long at = (long)(l.songs[9].sequence.levels + 500 - (uint8_t *)l.map);
+    CHECK(f != NULL && fseek(f, at, SEEK_SET) == 0 && fputc(0x7e, f) == 0x7e && fclose(f) == 0);
+    CHECK(!search_run(&s, &q, SONGS, hits, &n, &e));
+    CHECK(strstr(e.msg, "damaged at track T9") != NULL);
+    cohort_release(&c);
+    library_close(&mapped);
+    library_close(&l);
+    f = fopen(path, "r+b");
+    CHECK(f != NULL && fseek(f, 100, SEEK_SET) == 0 && fputc(0x55, f) == 0x55 && fclose(f) == 0);
+    CHECK_OK(library_open(dir, &l, &e), &e); /* made again */
+    CHECK_OK(library_check_song(&l, 9, &e), &e);
+    library_close(&l);
+}
+
+/* Of a library larger than the sample excesses are learnt when they are needed, and what has been
+ * learnt before changes no result. */
+static void test_large(void)
+{
+    enum { LARGE = COHORT_SAMPLE + 60, SHORT = 27, TOP = 5 };
+    struct err e = {0};
+    struct library l = {.n_songs = LARGE, .songs = mem_zalloc(LARGE, sizeof *l.songs)};
+    struct cohort c;
+    struct search_hit first[TOP], again[TOP];
+    static uint32_t one[LARGE], three[LARGE];
+    size_t n = 0, n_known = 0;
+    for (size_t i = 0; i < LARGE; i++)
+        l.songs[i].sequence = song_make(i + 1, SHORT + (uint32_t)(i % 5));
+    song_borrow(&l.songs[5].sequence, 2, &l.songs[1000].sequence, 2, 25, 2, 1, 1);
+    library_make_coarse(&l);
+    CHECK_OK(cohort_make(&l, 1, 4, NULL, NULL, &c, &e), &e);
+    CHECK(c.evalue_factor > 1 && c.evalue_factor < 2);
+    for (size_t i = 0; i < LARGE; i++)
+        n_known += isnan(c.excess[i]) ? 0 : 1;
+    CHECK_U64(n_known, COHORT_SAMPLE);
+    const struct search s = {&l, &c};
+    const struct search_query q = {&l.songs[5].sequence, 5, 1, true};
+    CHECK_OK(search_run(&s, &q, TOP, first, &n, &e), &e);
+    CHECK(n == TOP && first[0].song_i == 1000 && first[0].evalue < 0.01 && first[1].evalue > 0.05);
+    CHECK(c.is_new);
+    for (uint32_t i = 0; i < LARGE; i += 3)
+        CHECK_OK(cohort_learn(&c, &l, &i, 1, 1, &e), &e);
+    CHECK_OK(search_run(&s, &q, TOP, again, &n, &e), &e);
+    CHECK(memcmp(first, again, sizeof first) == 0);
+    const struct search_query threads = {&l.songs[5].sequence, 5, 3, false};
+    CHECK_OK(search_first_pass(&s, &q, one, &n, &e), &e);
+    CHECK_OK(search_first_pass(&s, &threads, three, &n, &e), &e);
+    CHECK(n == SEARCH_KEPT_MIN && memcmp(one, three, n * sizeof *one) == 0);
     cohort_release(&c);
     library_close(&l);
 }
@@ -146,6 +224,8 @@ int main(void)
     RUN(test_library);
     RUN(test_cohort);
     RUN(test_search);
+    RUN(test_map);
+    RUN(test_large);
     RUN(test_compare);
     char command[64];
     snprintf(command, sizeof command, "rm -rf %s", dir);

@@ -4,7 +4,11 @@
 
 #include <zstd.h>
 
-enum { FLUSH_BYTES = 64 }; /* what a block more may take */
+enum {
+    FLUSH_BYTES = 64, /* what a block more may take */
+    HASH_LOG = 6,
+    MATCH_BYTES = 7
+};
 
 struct frame_writer {
     ZSTD_CCtx *zstd;
@@ -16,12 +20,17 @@ static void parameter_set(ZSTD_CCtx *zstd, ZSTD_cParameter parameter, int value)
     assert(!ZSTD_isError(rc));
 }
 
-struct frame_writer *frame_writer_new(int level)
+struct frame_writer *frame_writer_new(int level, bool literals)
 {
     struct frame_writer *w = mem_zalloc(1, sizeof *w);
     w->zstd = ZSTD_createCCtx();
     assert(w->zstd);
     parameter_set(w->zstd, ZSTD_c_compressionLevel, level);
+    if (literals) { /* 64 places to look at and 7 bytes or nothing: long repeats are found all the
+                       same */
+        parameter_set(w->zstd, ZSTD_c_hashLog, HASH_LOG);
+        parameter_set(w->zstd, ZSTD_c_minMatch, MATCH_BYTES);
+    }
     parameter_set(w->zstd, ZSTD_c_contentSizeFlag, 1);
     parameter_set(w->zstd, ZSTD_c_checksumFlag, 0);
     parameter_set(w->zstd, ZSTD_c_dictIDFlag, 0);

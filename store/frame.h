@@ -8,7 +8,9 @@
 #include "base/buf.h"
 
 struct frame_writer; /* one a thread */
-struct frame_writer *frame_writer_new(int level);
+/* `literals`: bytes in which nothing repeats but by chance, so that looking for it makes a frame
+ * longer and slower to read. */
+struct frame_writer *frame_writer_new(int level, bool literals);
 void frame_writer_free(struct frame_writer *w);
 
 /* No frame of n_bytes in n_parts is longer. */

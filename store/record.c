@@ -41,6 +41,7 @@ static const struct record_kind kinds[RECORD_DTYPES] = {
     [RECORD_F32] = {"f32", RECORD_FILTER_SPLIT32, 0, 4},
     [RECORD_RAW] = {"raw", RECORD_FILTER_NONE, 255, 1},
     [RECORD_ARCHIVE] = {"archive", RECORD_FILTER_PLANE, 255, 1},
+    [RECORD_FAST] = {"fast", RECORD_FILTER_NIBBLE, 255, 1},
 };
 
 const char *record_dtype_name(enum record_dtype t)
@@ -67,7 +68,7 @@ const struct record_kind *record_kind(enum record_dtype t)
 
 bool record_dtype_has_levels(enum record_dtype t)
 {
-    return t == RECORD_U8 || t == RECORD_RAW || t == RECORD_ARCHIVE;
+    return t == RECORD_U8 || t == RECORD_RAW || t == RECORD_ARCHIVE || t == RECORD_FAST;
 }
 
 /* ---------------------------------------------------------------- header */

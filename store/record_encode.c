@@ -14,6 +14,9 @@ struct record_encoder {
     uint8_t *planes;
     float *restored;
     struct archive_head archive; /* of what lies in planes */
+    /* of dtype fast, both in planes */
+    size_t n_escapes;
+    uint8_t *low;
 };
 
 struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_level)
@@ -22,7 +25,7 @@ struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_leve
     struct record_encoder *enc = mem_zalloc(1, sizeof *enc);
     enc->dtype = dtype;
     enc->zstd_level = zstd_level;
-    enc->frames = frame_writer_new(zstd_level);
+    enc->frames = frame_writer_new(zstd_level, dtype == RECORD_FAST);
     return enc;
 }
 
@@ -47,6 +50,7 @@ void record_encoder_free(struct record_encoder *enc)
 
 static void encoder_reserve(struct record_encoder *enc, size_t n_values)
 {
+    n_values = nibble_blocks(n_values) * NIBBLE_BLOCK;
     if (n_values <= enc->n_values)
         return;
     encoder_release_scratch(enc);
@@ -76,6 +80,17 @@ static bool quantise(struct record_encoder *enc, const float *values, size_t n,
     }
 }
 
+/* Into enc->planes: pairs of high nibbles, escapes, and behind room for the most of these the low
+ * bits, which no frame holds. */
+static void nibbles_make(struct record_encoder *enc, const struct record_info *info)
+{
+    size_t n = record_plane_bytes(info), high_bytes = nibble_blocks(n) * NIBBLE_HIGH_BYTES;
+    uint8_t *delta = (uint8_t *)enc->restored; /* not in use yet */
+    filter_delta_u8(enc->levels, info->n_frames, info->n_mels, delta);
+    enc->low = enc->planes + high_bytes + nibble_blocks(n) * NIBBLE_BLOCK;
+    enc->n_escapes = nibble_split(delta, n, enc->low, enc->planes, enc->planes + high_bytes);
+}
+
 /* The filter forward, from enc->levels (or the floats) into enc->planes. */
 static void planes_make(struct record_encoder *enc, const float *values,
                         const struct record_info *info)
@@ -96,6 +111,9 @@ static void planes_make(struct record_encoder *enc, const float *values,
         break;
     case RECORD_ARCHIVE:
         archive_split(enc->levels, n_frames, n_mels, &enc->archive, enc->planes);
+        break;
+    case RECORD_FAST:
+        nibbles_make(enc, info);
         break;
     case RECORD_DTYPES:
         break;
@@ -123,6 +141,11 @@ static void certify(struct record_encoder *enc, const float *values, struct reco
 static size_t parts_of(const struct record_encoder *enc, size_t n, size_t parts[RECORD_PLANES_MAX])
 {
     size_t n_parts = record_kind(enc->dtype)->n_planes;
+    if (enc->dtype == RECORD_FAST) {
+        parts[0] = nibble_blocks(n) * NIBBLE_HIGH_BYTES;
+        parts[1] = enc->n_escapes;
+        return enc->n_escapes > 0 ? 2 : 1;
+    }
     static_assert((int)ARCHIVE_STREAMS <= (int)RECORD_PLANES_MAX, "parts have room");
     for (size_t i = 0; i < n_parts; i++)
         parts[i] = n;
@@ -137,15 +160,19 @@ static size_t parts_of(const struct record_encoder *enc, size_t n, size_t parts[
 static bool payload_write(struct record_encoder *enc, struct record_info *info, struct buf *out,
                           struct err *e)
 {
-    size_t n = record_plane_bytes(info), n_bytes = n * record_kind(enc->dtype)->n_planes;
-    size_t parts[RECORD_PLANES_MAX], n_parts = parts_of(enc, n, parts);
-    size_t head = record_head_bytes(enc->dtype), cap = frame_bytes_max(n_bytes, n_parts);
+    size_t parts[RECORD_PLANES_MAX], n_bytes = 0;
+    size_t n_parts = parts_of(enc, record_plane_bytes(info), parts);
+    for (size_t i = 0; i < n_parts; i++)
+        n_bytes += parts[i];
+    size_t head = record_head_bytes(info), cap = frame_bytes_max(n_bytes, n_parts);
     buf_reset(out);
     if (!buf_reserve(out, RECORD_HEADER_BYTES + head + cap, e))
         return false;
     uint8_t *payload = out->data + RECORD_HEADER_BYTES;
     if (enc->dtype == RECORD_ARCHIVE)
         archive_head_write(&enc->archive, payload);
+    if (enc->dtype == RECORD_FAST)
+        memcpy(payload, enc->low, head);
     if (info->codec == RECORD_CODEC_NONE)
         memcpy(payload + head, enc->planes, n_bytes);
     else if (!frame_write(enc->frames, enc->planes, parts, n_parts, payload + head, cap, &n_bytes,

@@ -6,6 +6,7 @@
 
 #include "store/archive.h"
 #include "store/filter.h"
+#include "store/nibble.h"
 #include "store/record.h"
 
 enum { RECORD_PLANES_MAX = 4 };
@@ -19,15 +20,17 @@ struct record_kind {
 };
 const struct record_kind *record_kind(enum record_dtype t);
 
-/* What stands between the header and the planes. */
-static inline size_t record_head_bytes(enum record_dtype t)
-{
-    return t == RECORD_ARCHIVE ? ARCHIVE_HEAD_BYTES : 0;
-}
-
 static inline size_t record_plane_bytes(const struct record_info *info)
 {
     return (size_t)info->n_frames * info->n_mels;
+}
+
+/* What stands between the header and the planes. */
+static inline size_t record_head_bytes(const struct record_info *info)
+{
+    if (info->dtype == RECORD_FAST)
+        return nibble_blocks(record_plane_bytes(info)) * NIBBLE_LOW_BYTES;
+    return info->dtype == RECORD_ARCHIVE ? ARCHIVE_HEAD_BYTES : 0;
 }
 
 static inline struct filter_grid record_grid(const struct record_info *info)
@@ -42,7 +45,8 @@ MUST_CHECK bool record_numbers_check(const struct record_info *info, struct err 
 void record_header_write(uint8_t h[RECORD_HEADER_BYTES], const struct record_info *info);
 void record_seal(uint8_t *record, size_t payload_bytes);
 
-/* Planes (of an archive record: its levels) to values, n_frames * n_mels of them. */
+/* Planes (of an archive record its levels, of a fast one its differences) to values, n_frames *
+ * n_mels of them. */
 void record_planes_restore(const uint8_t *planes, const struct record_info *info, bool stream,
                            float *out);
 

@@ -107,10 +107,16 @@ static void test_round_trip_archive(void)
     check_all_shapes(RECORD_ARCHIVE, HALF_STEP_U8_DB);
 }
 
-/* u8, raw and archive differ in bytes, not in what is read. */
+static void test_round_trip_fast(void)
+{
+    check_all_shapes(RECORD_FAST, HALF_STEP_U8_DB);
+}
+
+/* u8, fast, raw and archive differ in bytes, not in what is read. */
 static void test_packings_hold_the_same(void)
 {
-    static const enum record_dtype packings[] = {RECORD_U8, RECORD_RAW, RECORD_ARCHIVE};
+    static const enum record_dtype packings[] = {RECORD_U8, RECORD_RAW, RECORD_ARCHIVE,
+                                                 RECORD_FAST};
     struct err e = {0};
     struct shape s = {431, 128};
     size_t n = s.n_frames * s.n_mels, bytes[ARRAY_LEN(packings)];
@@ -315,6 +321,7 @@ static void test_damage_is_found(void)
     check_damage_is_found(RECORD_U8);
     check_damage_is_found(RECORD_RAW);
     check_damage_is_found(RECORD_ARCHIVE);
+    check_damage_is_found(RECORD_FAST);
 }
 
 /* The layout of docs/FORMAT.md, byte by byte, so that no change of it goes unnoticed. */
@@ -388,6 +395,7 @@ int main(void)
     RUN(test_round_trip_f32);
     RUN(test_round_trip_raw);
     RUN(test_round_trip_archive);
+    RUN(test_round_trip_fast);
     RUN(test_packings_hold_the_same);
     RUN(test_other_ranges);
     RUN(test_all_levels);

@@ -9,7 +9,7 @@
  * so that passes run 4, 4, ..., 4, 2 from the samples on. FFTPACK passes over the whole array for
  * each factor. 2048 points of eight frames are 128 KiB, so here the first two passes are made while
  * the samples are loaded, a block is finished in the first-level cache before the next one is
- * begun, and for power the last two passes are made together.
+ * begun, or even loaded (fft_block), and for power the last two passes are made together.
  */
 #include "features/fft.h"
 
@@ -130,6 +130,8 @@ bool fft_plan_init(struct fft_plan *p, size_t n, enum simd simd, struct err *e)
             slot += rest % p->levels[k].radix * p->levels[k].n_slots;
         p->first_slot[i] = (uint32_t)slot;
     }
+    bool ends_4_2 = p->n_levels >= 3 && p->levels[p->n_levels - 1].radix == 2;
+    p->n_block_slots = ends_4_2 ? n / 16 : 0;
     return true;
 }
 
@@ -308,18 +310,28 @@ LANE_VERSIONS(all_power,
               (const struct fft_plan *p, const struct lane_cpx *x, struct lane_f32 *power),
               (p, x, power))
 
+void fft_block(const struct fft_plan *p, struct lane_cpx *block)
+{
+    assert(p->n_block_slots > 0);
+    transform(p, block, p->n_levels - 3);
+}
+
+void fft_power_of_blocks(const struct fft_plan *p, const struct lane_cpx *work,
+                         struct lane_f32 *power)
+{
+    LANE_CALL(p->simd, last_power, (p, work, power));
+}
+
 void fft_power(const struct fft_plan *p, struct lane_cpx *work, struct lane_f32 *power)
 {
-    size_t k = p->n_levels - 1;
-    if (k < 2 || p->levels[k].radix != 2) {
+    if (p->n_block_slots == 0) {
         fft_forward(p, work);
         LANE_CALL(p->simd, all_power, (p, work, power));
         return;
     }
-    size_t n_slots = p->levels[k - 1].n_slots;
-    for (size_t i = 0; i < 8; i++)
-        transform(p, work + i * n_slots, k - 2);
-    LANE_CALL(p->simd, last_power, (p, work, power));
+    for (size_t b = 0; b < 8; b++)
+        fft_block(p, work + b * p->n_block_slots);
+    fft_power_of_blocks(p, work, power);
 }
 
 /* ---------------------------------------------------------------- inverse */

@@ -29,6 +29,7 @@ struct fft_plan {
     uint32_t *first_slot; /* [n / 16]: samples i + j n / 16, j < 16, go here and to the next 7 */
     uint32_t *slot_bin;   /* [n / 2]: the bin that comes out in a slot behind slot 0 */
     uint32_t *bin_slot;   /* [n / 2]: where bin k > 0 comes out; slot 0 holds bins 0 and n / 2 */
+    size_t n_block_slots; /* n / 16 where the last levels are 4 and 2: see fft_block; else 0 */
     enum simd simd;
 };
 
@@ -128,6 +129,13 @@ LANE_BODY float fft_power_of(double re, double im)
 /* The power of n / 2 + 1 bins, in order, of the same transform. What is left in work is undefined.
  */
 void fft_power(const struct fft_plan *p, struct lane_cpx *work, struct lane_f32 *power);
+
+/* The same in parts, where n_block_slots is not 0, for who can make the first two passes of one
+ * eighth of the slots, those from b * n_block_slots on, at a time: it is still in the first-level
+ * cache then. Each block by itself, in any order, then the power of all. */
+void fft_block(const struct fft_plan *p, struct lane_cpx *block);
+void fft_power_of_blocks(const struct fft_plan *p, const struct lane_cpx *work,
+                         struct lane_f32 *power);
 
 /* The inverse transform, scaled by 1 / n, by way of the forward one. bins: n / 2 + 1; the imaginary
  * parts of the first and last are ignored. work: n / 2 slots of scratch. frames[i] holds sample i.

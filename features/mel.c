@@ -147,18 +147,24 @@ LANE_BODY void apply_body(const struct mel_bank *b, const struct lane_f32 *power
     for (uint32_t i = 0; i < b->n_bands; i++) {
         const struct mel_band *band = &b->bands[i];
         const struct lane_f32 *p = power + band->first_bin;
-        const float *w = b->weights + band->weight_i;
+        const double *w = b->weights + band->weight_i;
         struct lane_f64 even = {{0}}, odd = {{0}};
         uint32_t k = 0;
         for (; k + 1 < band->n_bins; k += 2) {
+            const float *two =
+                (const float *)&p[k]; /* widened together: whole vectors of each width */
+            double wide[2 * LANES];
+            LANE_LOOP
+            for (size_t l = 0; l < 2 * LANES; l++)
+                wide[l] = (double)two[l];
             LANE_LOOP
             for (size_t l = 0; l < LANES; l++)
-                even.at[l] += (double)p[k].at[l] * w[k];
+                even.at[l] += wide[l] * w[k];
             LANE_LOOP
             for (size_t l = 0; l < LANES; l++)
-                odd.at[l] += (double)p[k + 1].at[l] * w[k + 1];
+                odd.at[l] += wide[LANES + l] * w[k + 1];
         }
-        for (; k < band->n_bins; k++) {
+        if (k < band->n_bins) {
             LANE_LOOP
             for (size_t l = 0; l < LANES; l++)
                 even.at[l] += (double)p[k].at[l] * w[k];

@@ -28,7 +28,7 @@ struct mel_band {
 struct mel_bank {
     uint32_t n_bands;
     struct mel_band *bands;
-    float *weights;
+    double *weights; /* floats, as librosa's, kept wide for the sums */
     size_t n_weights;
 };
 

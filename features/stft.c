@@ -16,6 +16,38 @@ bool stft_plan_init(struct stft_plan *p, uint32_t n_fft, uint32_t hop, enum simd
     return stft_plan_init_as(p, &form, simd, e);
 }
 
+enum { PARTS = 16, CHUNK = 8 }; /* samples that the first two passes join; groups at a time */
+
+/*
+ * Where frames begin a quarter apart, as librosa's do, sample i of a frame is sample i + n / 4 of
+ * the one before, so that of the 16 * 8 samples that the first two passes join in eight frames 44
+ * are different: a group. It is kept as four rows of 11 (and one that is not used), so that lane l
+ * of a column begins at l in its row, and groups are in the order of the slots that come of them.
+ */
+enum {
+    QUARTERS = 4,
+    ROW_READ = LANES + QUARTERS - 1,
+    ROW = 12,
+    GROUP_SLOTS = PARTS / 2,
+    GROUP_FLOATS = QUARTERS * ROW
+};
+
+static bool groups_are_used(const struct stft_plan *p)
+{
+    return p->is_plain && p->hop == p->n_fft / QUARTERS && p->n_fft / PARTS >= CHUNK;
+}
+
+/* (n_fft / 16, 16): the window on the 16 samples of a lane of each group. */
+static double *group_window_new(const struct stft_plan *p)
+{
+    double *out = mem_alloc_aligned(p->n_fft, sizeof *out);
+    size_t step = p->n_fft / PARTS;
+    for (size_t i = 0; i < step; i++)
+        for (size_t part = 0; part < PARTS; part++)
+            out[p->fft.first_slot[i] / GROUP_SLOTS * PARTS + part] = p->window[i + part * step];
+    return out;
+}
+
 static double window_at(enum feature_window window, uint32_t i, uint32_t win)
 {
     /* scipy.signal.get_window("hann", n, fftbins=True), which samples from -pi on. */
@@ -46,6 +78,7 @@ bool stft_plan_init_as(struct stft_plan *p, const struct stft_form *form, enum s
     p->window = mem_alloc_aligned(n_fft, sizeof *p->window);
     for (uint32_t i = 0; i < n_fft; i++)
         p->window[i] = i < win ? window_at(form->window, i, win) : 0;
+    p->group_window = groups_are_used(p) ? group_window_new(p) : NULL;
     return true;
 }
 
@@ -54,6 +87,7 @@ void stft_plan_release(struct stft_plan *p)
     fft_plan_release(&p->fft);
     dft_plan_release(&p->dft);
     mem_free(p->window);
+    mem_free(p->group_window);
     *p = (struct stft_plan){0};
 }
 
@@ -76,6 +110,9 @@ void stft_init(struct stft *s, const struct stft_plan *plan)
     s->more = plan->is_plain ? NULL : mem_alloc_aligned(plan->n_fft / 2, sizeof *s->more);
     s->bins = plan->is_plain ? NULL : mem_alloc_aligned(plan->n_bins, sizeof *s->bins);
     s->span = mem_alloc_aligned(span_samples(plan), sizeof *s->span);
+    s->groups = plan->group_window == NULL
+                    ? NULL
+                    : mem_alloc_aligned(plan->n_fft / PARTS * GROUP_FLOATS, sizeof *s->groups);
 }
 
 void stft_release(struct stft *s)
@@ -84,6 +121,7 @@ void stft_release(struct stft *s)
     mem_free(s->more);
     mem_free(s->bins);
     mem_free(s->span);
+    mem_free(s->groups);
     *s = (struct stft){0};
 }
 
@@ -130,9 +168,9 @@ LANE_BODY void load4(float4 *out, const float *in)
     memcpy(out, in, sizeof *out);
 }
 
-/* out[j * stride + l] = in_l[j], 4 by 4. Written out: gcc keeps an array in memory. */
+/* out_j[l] = in_l[j], 4 by 4. Written out: gcc keeps an array in memory. */
 LANE_BODY void transpose4(const float *in_0, const float *in_1, const float *in_2,
-                          const float *in_3, float *out, size_t stride)
+                          const float *in_3, float *out_0, float *out_1, float *out_2, float *out_3)
 {
     float4 r0, r1, r2, r3;
     load4(&r0, in_0);
@@ -147,13 +185,11 @@ LANE_BODY void transpose4(const float *in_0, const float *in_1, const float *in_
     r1 = __builtin_shufflevector(a, c, 2, 3, 6, 7);
     r2 = __builtin_shufflevector(b, d, 0, 1, 4, 5);
     r3 = __builtin_shufflevector(b, d, 2, 3, 6, 7);
-    memcpy(out, &r0, sizeof r0);
-    memcpy(out + stride, &r1, sizeof r1);
-    memcpy(out + 2 * stride, &r2, sizeof r2);
-    memcpy(out + 3 * stride, &r3, sizeof r3);
+    memcpy(out_0, &r0, sizeof r0);
+    memcpy(out_1, &r1, sizeof r1);
+    memcpy(out_2, &r2, sizeof r2);
+    memcpy(out_3, &r3, sizeof r3);
 }
-
-enum { CHUNK = 8, PARTS = 16 };
 
 /* columns[i][l] = sample i of frame l, i < n. */
 LANE_BODY void columns_load(const float *span, size_t hop, size_t n, float columns[][LANES])
@@ -167,7 +203,8 @@ LANE_BODY void columns_load(const float *span, size_t hop, size_t n, float colum
     for (size_t i = 0; i < n; i += 4)
         for (size_t l = 0; l < LANES; l += 4) {
             const float *in = span + i + l * hop;
-            transpose4(in, in + hop, in + 2 * hop, in + 3 * hop, columns[i] + l, LANES);
+            transpose4(in, in + hop, in + 2 * hop, in + 3 * hop, columns[i] + l, columns[i + 1] + l,
+                       columns[i + 2] + l, columns[i + 3] + l);
         }
 }
 
@@ -211,67 +248,93 @@ LANE_BODY void load_any_body(const struct stft_plan *p, const float *span, struc
 LANE_VERSIONS(load_any, (const struct stft_plan *p, const float *span, struct lane_cpx *work),
               (p, span, work))
 
-/*
- * The same where frames begin a quarter apart, as librosa's do: sample i of a frame is sample
- * i + n / 4 of the one before, so that of 16 * 8 samples 44 are different. They are transposed and
- * widened once, as four rows of 11, and lane l of a column begins at l in its row.
- */
-enum { QUARTERS = 4, ROW_READ = LANES + QUARTERS - 1, ROW = 12 };
-
-LANE_BODY void rows_load(const float *in, size_t step, double rows[][QUARTERS][ROW])
+/* The samples under eight frames as groups. */
+LANE_BODY void groups_order_body(const struct stft_plan *p, const float *span, float *groups)
 {
-    _Alignas(64) float narrow[4][QUARTERS][ROW];
-    for (size_t c = 0; c < QUARTERS; c++)
-        for (size_t u = 0; u < ROW; u += 4) {
-            size_t last = u + 3 < ROW_READ ? 3 : 2; /* twelve are not there */
-            const float *at = in + (c + QUARTERS * u) * step;
-            transpose4(at, at + 4 * step, at + 8 * step, at + QUARTERS * last * step,
-                       &narrow[0][c][u], QUARTERS * ROW);
-        }
-    const float *from = narrow[0][0];
-    double *to = rows[0][0];
-    LANE_LOOP
-    for (size_t i = 0; i < 4 * QUARTERS * ROW; i++)
-        to[i] = (double)from[i];
+    size_t step = p->n_fft / PARTS;
+    for (size_t i = 0; i < step; i += 4) {
+        const uint32_t *slot = p->fft.first_slot + i;
+        for (size_t c = 0; c < QUARTERS; c++)
+            for (size_t u = 0; u < ROW; u += 4) {
+                size_t last = u + 3 < ROW_READ ? 3 : 2; /* twelve are not there */
+                const float *at = span + i + (c + QUARTERS * u) * step;
+                float *out = groups + c * ROW + u;
+                transpose4(at, at + 4 * step, at + 8 * step, at + QUARTERS * last * step,
+                           out + slot[0] / GROUP_SLOTS * GROUP_FLOATS,
+                           out + slot[1] / GROUP_SLOTS * GROUP_FLOATS,
+                           out + slot[2] / GROUP_SLOTS * GROUP_FLOATS,
+                           out + slot[3] / GROUP_SLOTS * GROUP_FLOATS);
+            }
+    }
 }
+LANE_VERSIONS(groups_order, (const struct stft_plan *p, const float *span, float *groups),
+              (p, span, groups))
 
-LANE_BODY void load_quarters_body(const struct stft_plan *p, const float *span,
-                                  struct lane_cpx *work)
+/* Windows groups from `from` to `to` and runs the first two passes on them. The widened samples of
+ * a chunk rest for a while because a load must not closely follow narrower stores to its place. */
+LANE_BODY void groups_load_body(const struct stft_plan *p, const float *groups, size_t from,
+                                size_t to, struct lane_cpx *work)
 {
     double rows[CHUNK][QUARTERS][ROW];
     const double *twiddles = p->fft.levels[0].twiddles;
-    size_t step = p->n_fft / PARTS;
-    for (size_t from = 0; from < step; from += CHUNK) {
-        for (size_t i = 0; i < CHUNK; i += 4)
-            rows_load(span + from + i, step, rows + i);
+    assert((to - from) % CHUNK == 0);
+    for (; from < to; from += CHUNK) {
+        const float *narrow = groups + from * GROUP_FLOATS;
+        double *wide = rows[0][0];
+        LANE_LOOP
+        for (size_t i = 0; i < CHUNK * GROUP_FLOATS; i++)
+            wide[i] = (double)narrow[i];
         for (size_t i = 0; i < CHUNK; i++) {
-            const double *w = p->window + from + i;
+            const double *w = p->group_window + (from + i) * PARTS;
             const double *r0 = rows[i][0], *r1 = rows[i][1], *r2 = rows[i][2], *r3 = rows[i][3];
-            struct lane_cpx *slots = work + p->fft.first_slot[from + i];
+            struct lane_cpx *slots = work + (from + i) * GROUP_SLOTS;
             LANE_LOOP
             for (size_t l = 0; l < LANES; l++) {
-                struct fft_two a = fft_leaf(r0[l] * w[0], r0[l + 1] * w[4 * step],
-                                            r0[l + 2] * w[8 * step], r0[l + 3] * w[12 * step]);
-                struct fft_two b = fft_leaf(r1[l] * w[step], r1[l + 1] * w[5 * step],
-                                            r1[l + 2] * w[9 * step], r1[l + 3] * w[13 * step]);
-                struct fft_two c = fft_leaf(r2[l] * w[2 * step], r2[l + 1] * w[6 * step],
-                                            r2[l + 2] * w[10 * step], r2[l + 3] * w[14 * step]);
-                struct fft_two d = fft_leaf(r3[l] * w[3 * step], r3[l + 1] * w[7 * step],
-                                            r3[l + 2] * w[11 * step], r3[l + 3] * w[15 * step]);
+                struct fft_two a =
+                    fft_leaf(r0[l] * w[0], r0[l + 1] * w[4], r0[l + 2] * w[8], r0[l + 3] * w[12]);
+                struct fft_two b =
+                    fft_leaf(r1[l] * w[1], r1[l + 1] * w[5], r1[l + 2] * w[9], r1[l + 3] * w[13]);
+                struct fft_two c =
+                    fft_leaf(r2[l] * w[2], r2[l + 1] * w[6], r2[l + 2] * w[10], r2[l + 3] * w[14]);
+                struct fft_two d =
+                    fft_leaf(r3[l] * w[3], r3[l + 1] * w[7], r3[l + 2] * w[11], r3[l + 3] * w[15]);
                 fft_first(slots, l, a, b, c, d, twiddles);
             }
         }
     }
 }
-LANE_VERSIONS(load_quarters, (const struct stft_plan *p, const float *span, struct lane_cpx *work),
-              (p, span, work))
+LANE_VERSIONS(groups_load,
+              (const struct stft_plan *p, const float *groups, size_t from, size_t to,
+               struct lane_cpx *work),
+              (p, groups, from, to, work))
 
-static void load(const struct stft_plan *p, const float *span, struct lane_cpx *work)
+static void load(struct stft *s, const float *span)
 {
-    if (p->hop == p->n_fft / QUARTERS && p->n_fft / PARTS >= CHUNK)
-        LANE_CALL(p->simd, load_quarters, (p, span, work));
-    else
-        LANE_CALL(p->simd, load_any, (p, span, work));
+    const struct stft_plan *p = s->plan;
+    if (s->groups == NULL) {
+        LANE_CALL(p->simd, load_any, (p, span, s->work));
+        return;
+    }
+    LANE_CALL(p->simd, groups_order, (p, span, s->groups));
+    LANE_CALL(p->simd, groups_load, (p, s->groups, 0, p->n_fft / PARTS, s->work));
+}
+
+/* Each block of the transform is finished as soon as it is loaded, where that can be. */
+static void power_plain(struct stft *s, const float *span, struct lane_f32 *power)
+{
+    const struct stft_plan *p = s->plan;
+    size_t n_slots = p->fft.n_block_slots, n = n_slots / GROUP_SLOTS;
+    if (s->groups == NULL || n < CHUNK) {
+        load(s, span);
+        fft_power(&p->fft, s->work, power);
+        return;
+    }
+    LANE_CALL(p->simd, groups_order, (p, span, s->groups));
+    for (size_t b = 0; b < 8; b++) {
+        LANE_CALL(p->simd, groups_load, (p, s->groups, b * n, (b + 1) * n, s->work));
+        fft_block(&p->fft, s->work + b * n_slots);
+    }
+    fft_power_of_blocks(&p->fft, s->work, power);
 }
 
 /* ---------------------------------------------------------------- other forms */
@@ -337,7 +400,7 @@ void stft_bins(struct stft *s, const float *samples, size_t n_samples, size_t fr
         transform_any(s, span, bins);
         return;
     }
-    load(p, span, s->work);
+    load(s, span);
     fft_forward(&p->fft, s->work);
     for (size_t l = 0; l < LANES; l++) {
         bins[0].re[l] = s->work[0].re[l];
@@ -354,8 +417,7 @@ void stft_power(struct stft *s, const float *samples, size_t n_samples, size_t f
     const struct stft_plan *p = s->plan;
     const float *span = span_of(s, samples, n_samples, frame_i);
     if (p->is_plain) {
-        load(p, span, s->work);
-        fft_power(&p->fft, s->work, power);
+        power_plain(s, span, power);
     } else {
         transform_any(s, span, s->bins);
         LANE_CALL(p->simd, power_any, (p, s->bins, power));

@@ -25,6 +25,7 @@ struct stft_plan {
     struct stft_form form;       /* win resolved */
     uint32_t n_fft, hop, n_bins; /* n_bins: n_fft / 2 + 1 */
     double *window;              /* n_fft */
+    double *group_window;        /* if frames begin a quarter apart, the same by groups: stft.c */
     bool is_plain;               /* whole frames of a power of two, transformed by fft, else dft */
     struct fft_plan fft;
     struct dft_plan dft;
@@ -50,7 +51,8 @@ struct stft {
     struct lane_cpx *work; /* n_fft / 2 */
     struct lane_cpx *more; /* as much, and bins, when the form is not plain */
     struct lane_cpx *bins;
-    float *span; /* samples under eight frames, where they reach over an end */
+    float *span;   /* samples under eight frames, where they reach over an end */
+    float *groups; /* and by groups, if frames begin a quarter apart: stft.c */
 };
 void stft_init(struct stft *s, const struct stft_plan *plan); /* borrows the plan for life */
 void stft_release(struct stft *s);

@@ -159,8 +159,9 @@ static bool run_bank(struct err *e)
         return false;
     for (uint32_t i = 0; i < N_MELS; i++) {
         float row[N_BINS] = {0};
-        memcpy(row + bank.bands[i].first_bin, bank.weights + bank.bands[i].weight_i,
-               bank.bands[i].n_bins * sizeof *row);
+        const struct mel_band *band = &bank.bands[i];
+        for (uint32_t k = 0; k < band->n_bins; k++)
+            row[band->first_bin + k] = (float)bank.weights[band->weight_i + k];
         write_floats(row, N_BINS);
     }
     mel_bank_release(&bank);

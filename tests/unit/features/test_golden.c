@@ -164,7 +164,7 @@ static void test_mel_bank(void)
         const struct mel_band *b = &bank.bands[i];
         float row[N_BINS] = {0};
         for (size_t k = 0; k < b->n_bins; k++) {
-            row[b->first_bin + k] = bank.weights[b->weight_i + k];
+            row[b->first_bin + k] = (float)bank.weights[b->weight_i + k];
             sum += (double)row[b->first_bin + k];
         }
         crc = signal_crc(crc, row, N_BINS);

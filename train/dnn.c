@@ -14,6 +14,7 @@
  * - With bfloat16, activations and their gradients are of that type up to the global average; the
  *   weights, their gradients, statistics, the head and the loss stay float32, and so no loss
  *   scaling is needed: the exponents are the same.
+ * - With running statistics a batch norm is part of the convolution before it (train/dnn_fold.c).
  * - Running statistics of batch norm are ours: oneDNN gives the biased variance and never updates.
  * - The result of every kernel used here is a function of the inputs and the number of threads.
  */
@@ -103,7 +104,10 @@ static bool dnn_forward(struct net *n, size_t op_i, enum net_mode mode, struct e
         kernel_dropout(n, op_i, mode, false);
     else if (op->kind == OP_L2NORM)
         kernel_l2norm_forward(n, op);
-    bool own = (mode == NET_EVAL || op->frozen) && state->eval.n > 0;
+    bool running_statistics = mode == NET_EVAL || op->frozen;
+    if (running_statistics && state->is_folded)
+        return true;
+    bool own = running_statistics && state->eval.n > 0;
     if (!dnn_list_run(n, own ? &state->eval : &state->train, e))
         return false;
     if (op->kind == OP_BN && !own)

@@ -39,6 +39,8 @@ struct dnn_op {
     struct call_list train, eval, backward; /* eval empty: as train */
     struct call_list again;                 /* the output of train, in the backward pass */
     int32_t mean_item, var_item;            /* bn */
+    bool is_folded;                         /* bn: the convolution before it does eval */
+    struct place scratch;                   /* winograd: of the forward pass */
 };
 
 struct dnn {
@@ -96,9 +98,22 @@ void dnn_list_release(struct call_list *list);
 /* dnn_weighted.c */
 MUST_CHECK bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e);
 
+/* The place of a parameter's weights, which lie in PyTorch's layout at `plainly`, in the layout
+ * that `wanted` asks for; packed first where it differs. */
+MUST_CHECK bool dnn_pack_weight(struct net *n, struct call_list *list, int32_t param,
+                                struct place plainly, const dnnl_memory_desc_t *wanted,
+                                int32_t tick, struct place *out, struct err *e);
+
+/* dnn_fold.c: a convolution whose only reader is a batch norm does both with running statistics. */
+bool dnn_can_fold(const struct net *n, size_t op_i);
+MUST_CHECK bool dnn_prepare_folded(struct net *n, size_t op_i, struct err *e);
+
 /* dnn_winograd.c: in place of dnn_prepare_weighted where it fits. */
 bool dnn_winograd_fits(const struct net *n, size_t op_i);
 void dnn_prepare_winograd(struct net *n, size_t op_i);
+/* For eval, with other weights, a bias and perhaps a ReLU, to y. */
+void dnn_add_winograd_eval(struct net *n, size_t op_i, struct place weight, struct place bias,
+                           bool relu, struct place y);
 
 /* dnn_layers.c */
 MUST_CHECK bool dnn_prepare_bn(struct net *n, size_t op_i, struct err *e);

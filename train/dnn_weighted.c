@@ -17,14 +17,13 @@ static bool add_reorder(struct net *n, struct call_list *list, const struct arg 
     return ok;
 }
 
-/* The place of a weight in the layout that `wanted` asks for, packed first where it differs. */
-static bool pack_weight(struct net *n, struct call_list *list, int32_t param,
-                        const dnnl_memory_desc_t *wanted, int32_t tick, struct place *out,
-                        struct err *e)
+bool dnn_pack_weight(struct net *n, struct call_list *list, int32_t param, struct place plainly,
+                     const dnnl_memory_desc_t *wanted, int32_t tick, struct place *out,
+                     struct err *e)
 {
     dnnl_memory_desc_t plain = dnn_md_weight(n, param);
-    struct arg from = {DNNL_ARG_FROM, &plain, {AT_PARAM, param}}, to = {DNNL_ARG_TO, wanted, {0}};
-    *out = from.place;
+    struct arg from = {DNNL_ARG_FROM, &plain, plainly}, to = {DNNL_ARG_TO, wanted, {0}};
+    *out = plainly;
     if (dnnl_memory_desc_equal(&plain, wanted))
         return true;
     *out = to.place = (struct place){
@@ -132,7 +131,8 @@ static bool weighted_forward(struct net *n, size_t op_i, const struct weighted *
     const dnnl_memory_desc_t *weight_md =
         dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
     struct place weight;
-    if (!pack_weight(n, list, op->par[0], weight_md, tick, &weight, e))
+    if (!dnn_pack_weight(n, list, op->par[0], (struct place){AT_PARAM, op->par[0]}, weight_md, tick,
+                         &weight, e))
         return false;
     struct arg args[] = {{DNNL_ARG_SRC, &w->src, {AT_VALUE, op->in[0]}},
                          {DNNL_ARG_WEIGHTS, weight_md, weight},
@@ -169,7 +169,8 @@ static bool weighted_backward_data(struct net *n, size_t op_i, const struct weig
     const dnnl_memory_desc_t *weight_md =
         dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
     struct place weight, grad = dnn_place_input_grad(n, op_i, 0);
-    if (!pack_weight(n, list, op->par[0], weight_md, tick, &weight, e))
+    if (!dnn_pack_weight(n, list, op->par[0], (struct place){AT_PARAM, op->par[0]}, weight_md, tick,
+                         &weight, e))
         return false;
     struct arg args[] = {{DNNL_ARG_DIFF_DST, &w->dst, {AT_GRAD, op->out}},
                          {DNNL_ARG_WEIGHTS, weight_md, weight},
@@ -186,7 +187,7 @@ bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e)
     struct weighted w;
     if (op->kind == OP_CONV && n->backend->has_winograd && dnn_winograd_fits(n, op_i)) {
         dnn_prepare_winograd(n, op_i);
-        return true;
+        return !dnn_can_fold(n, op_i) || dnn_prepare_folded(n, op_i, e);
     }
     dnnl_primitive_desc_t forward = NULL, weight = NULL, data = NULL;
     dnn_keep(n, op_i, op->in[0]);
@@ -195,6 +196,8 @@ bool dnn_prepare_weighted(struct net *n, size_t op_i, struct err *e)
               weighted_forward(n, op_i, &w, forward, &d->ops[op_i].train, tick_forward(op_i), e);
     if (ok && out->again_item >= 0)
         ok = weighted_forward(n, op_i, &w, forward, &d->ops[op_i].again, out->again_tick, e);
+    if (ok && dnn_can_fold(n, op_i))
+        ok = dnn_prepare_folded(n, op_i, e);
     if (ok && !op->frozen)
         ok = weighted_pd(n, &w, PASS_WEIGHT, forward, &weight, e) &&
              weighted_backward_weight(n, op_i, &w, weight, e);

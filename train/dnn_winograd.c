@@ -31,7 +31,20 @@ bool dnn_winograd_fits(const struct net *n, size_t op_i)
 static void run_forward(const struct net *n, size_t op_i, void *const *at)
 {
     struct winograd g = geometry(n, op_i);
-    winograd_forward(&g, at[0], at[1], at[2], at[3]);
+    winograd_forward(&g, at[0], at[1], at[2], &(struct winograd_end){0}, at[3]);
+}
+
+static void run_eval(const struct net *n, size_t op_i, void *const *at)
+{
+    struct winograd g = geometry(n, op_i);
+    winograd_forward(&g, at[0], at[1], at[2], &(struct winograd_end){.bias = at[3]}, at[4]);
+}
+
+static void run_eval_relu(const struct net *n, size_t op_i, void *const *at)
+{
+    struct winograd g = geometry(n, op_i);
+    winograd_forward(&g, at[0], at[1], at[2], &(struct winograd_end){.bias = at[3], .relu = true},
+                     at[4]);
 }
 
 static void run_backward_weight(const struct net *n, size_t op_i, void *const *at)
@@ -46,32 +59,46 @@ static void run_backward_data(const struct net *n, size_t op_i, void *const *at)
     winograd_backward_data(&g, at[0], at[1], at[2], n->ops[op_i].add[0], at[3]);
 }
 
-static struct place scratch(struct net *n, const struct winograd *g, enum winograd_pass pass,
-                            int32_t tick)
+/* Passes that run at the same tick run one after the other: one memory for them. */
+static struct place scratch(struct net *n, size_t op_i, int32_t tick)
 {
-    return (struct place){AT_ITEM,
-                          arena_add(&n->arena, winograd_scratch_bytes(g, pass), tick, tick)};
+    struct winograd g = geometry(n, op_i);
+    size_t bytes = winograd_scratch_bytes(&g, WINOGRAD_FORWARD);
+    if (tick != tick_forward(op_i))
+        bytes = size_max(winograd_scratch_bytes(&g, WINOGRAD_DATA),
+                         winograd_scratch_bytes(&g, WINOGRAD_WEIGHT));
+    return (struct place){AT_ITEM, arena_add(&n->arena, bytes, tick, tick)};
 }
 
 void dnn_prepare_winograd(struct net *n, size_t op_i)
 {
     struct dnn *d = n->state;
     const struct op *op = &n->ops[op_i];
-    struct winograd g = geometry(n, op_i);
-    int32_t forward = tick_forward(op_i), backward = tick_backward(n, op_i);
+    struct place forward = scratch(n, op_i, tick_forward(op_i));
     struct place x = {AT_VALUE, op->in[0]}, y = {AT_VALUE, op->out};
     struct place dx = {AT_GRAD, op->in[0]}, dy = {AT_GRAD, op->out};
     struct place weight = {AT_PARAM, op->par[0]}, dweight = {AT_PARAM_GRAD, op->par[0]};
     static const char *const names[WINOGRAD_SIMDS] = {"winograd_4x4:plain", "winograd_4x4:avx2",
                                                       "winograd_4x4:avx512"};
-    net_note_kernel(n, "convolution", names[g.simd]);
+    net_note_kernel(n, "convolution", names[winograd_simd_best()]);
     dnn_keep(n, op_i, op->in[0]);
-    dnn_add_own(&d->ops[op_i].train, run_forward, op_i,
-                (struct place[]){x, weight, scratch(n, &g, WINOGRAD_FORWARD, forward), y}, 4);
-    if (!op->frozen)
-        dnn_add_own(&d->ops[op_i].backward, run_backward_weight, op_i,
-                    (struct place[]){x, dy, scratch(n, &g, WINOGRAD_WEIGHT, backward), dweight}, 4);
+    dnn_add_own(&d->ops[op_i].train, run_forward, op_i, (struct place[]){x, weight, forward, y}, 4);
+    d->ops[op_i].scratch = forward;
+    if (op->frozen)
+        return;
+    struct place backward = scratch(n, op_i, tick_backward(n, op_i));
+    dnn_add_own(&d->ops[op_i].backward, run_backward_weight, op_i,
+                (struct place[]){x, dy, backward, dweight}, 4);
     if (op_tensor(n, op->in[0])->needs_grad)
         dnn_add_own(&d->ops[op_i].backward, run_backward_data, op_i,
-                    (struct place[]){dy, weight, scratch(n, &g, WINOGRAD_DATA, backward), dx}, 4);
+                    (struct place[]){dy, weight, backward, dx}, 4);
+}
+
+void dnn_add_winograd_eval(struct net *n, size_t op_i, struct place weight, struct place bias,
+                           bool relu, struct place y)
+{
+    struct dnn *d = n->state;
+    struct place x = {AT_VALUE, n->ops[op_i].in[0]};
+    dnn_add_own(&d->ops[op_i].eval, relu ? run_eval_relu : run_eval, op_i,
+                (struct place[]){x, weight, d->ops[op_i].scratch, bias, y}, 5);
 }

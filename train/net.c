@@ -305,8 +305,9 @@ static void share_gradient(struct net *n, size_t op_i)
 }
 
 /* What is large and cheap to make again is not kept for the backward pass: a batch norm with ReLU
- * in front of a convolution, and else the first convolution in front of its batch norm. Both have
- * one reader, and what they are made of is kept anyway. */
+ * in front of a convolution; and in front of a batch norm that is kept, the first convolution and
+ * those of one pixel behind a sum. All have one reader, and what they are made of is kept anyway.
+ */
 static bool is_made_again(const struct net *n, int32_t tensor)
 {
     const struct op *op = &n->ops[op_tensor(n, tensor)->producer];
@@ -315,8 +316,11 @@ static bool is_made_again(const struct net *n, int32_t tensor)
         return false;
     if (op->kind == OP_BN)
         return op->relu && n->ops[reader].kind == OP_CONV;
-    return op->kind == OP_CONV && n->ops[reader].kind == OP_BN &&
-           n->ops[op_tensor(n, op->in[0])->producer].kind == OP_INPUT &&
+    if (op->kind != OP_CONV || n->ops[reader].kind != OP_BN)
+        return false;
+    enum op_kind before = n->ops[op_tensor(n, op->in[0])->producer].kind;
+    bool is_pixel = op->window.kernel[0] == 1 && op->window.kernel[1] == 1;
+    return (before == OP_INPUT || (before == OP_ADD_RELU && is_pixel)) &&
            !is_made_again(n, n->ops[reader].out);
 }
 

@@ -14,7 +14,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { BLOCK_TILES = 96, SUMS_BYTES_MAX = 16 << 20 };
+enum { BLOCK_TILES = 96, SUMS_BYTES_MAX = 16 << 20 }; /* 2 MB of second cache at 64 channels */
 
 static size_t divide_up(size_t a, size_t b)
 {
@@ -28,9 +28,9 @@ static size_t block_tiles(size_t n_tiles, size_t n_parts)
     return size_min(share, BLOCK_TILES);
 }
 
-static size_t points_floats(size_t rows, size_t columns)
+static size_t block_floats(size_t n_rows, size_t channels)
 {
-    return POINTS * rows * columns;
+    return POINTS * point_floats(n_rows, channels);
 }
 
 /* ---------------------------------------------------------------- activations */
@@ -48,12 +48,13 @@ static struct filter filter_of(const struct winograd *g, bool turned)
     struct filter f = {
         .from = tiles_of(g->n, g->h, g->w, turned ? g->c_out : g->c_in),
         .to = tiles_of(g->n, g->h, g->w, turned ? g->c_in : g->c_out),
-        .weight_floats = points_floats((size_t)g->c_in, (size_t)g->c_out),
+        .weight_floats = (size_t)POINTS * (size_t)g->c_in * (size_t)g->c_out,
     };
     f.n_tiles = tiles_count(&f.from);
     f.block_tiles = block_tiles(f.n_tiles, (size_t)g->threads);
     f.n_blocks = divide_up(f.n_tiles, f.block_tiles);
-    f.thread_floats = points_floats(f.block_tiles, (size_t)(g->c_in + g->c_out));
+    f.thread_floats = block_floats(f.block_tiles, (size_t)g->c_in) +
+                      block_floats(f.block_tiles, (size_t)g->c_out);
     return f;
 }
 
@@ -70,13 +71,14 @@ static void filter_products(enum winograd_simd simd, const struct filter *f, con
     for (size_t point = 0; point < POINTS; point++)
         for (size_t panel = 0; panel < panels; panel++)
             for (size_t row = 0; row < n_rows; row += PRODUCT_ROWS)
-                tile_product(simd, &p, in + (point * depth * n_rows + row * PANEL),
+                tile_product(simd, &p, in + point * point_floats(n_rows, depth) + row * PANEL,
                              weight + (point * panels + panel) * depth * PANEL,
-                             out + ((point * panels + panel) * n_rows + row) * PANEL);
+                             out + point * point_floats(n_rows, panels * PANEL) +
+                                 (panel * n_rows + row) * PANEL);
 }
 
 static void filter_run(const struct winograd *g, bool turned, const float *x, const float *weight,
-                       float *scratch, bool add, float *y)
+                       float *scratch, const struct winograd_end *how, float *y)
 {
     const struct filter f = filter_of(g, turned);
     float *points = scratch;
@@ -84,7 +86,7 @@ static void filter_run(const struct winograd *g, bool turned, const float *x, co
     {
         size_t thread = (size_t)omp_get_thread_num(), n_threads = (size_t)omp_get_num_threads();
         float *in = scratch + f.weight_floats + thread * f.thread_floats;
-        float *out = in + points_floats(f.block_tiles, (size_t)f.from.channels);
+        float *out = in + block_floats(f.block_tiles, (size_t)f.from.channels);
         for (size_t panel = thread; panel < (size_t)f.to.channels / PANEL; panel += n_threads)
             tile_weight(g, turned, panel, weight, points);
 #pragma omp barrier
@@ -98,21 +100,21 @@ static void filter_run(const struct winograd *g, bool turned, const float *x, co
             tile_input(g->simd, &f.from, &part, x, in);
             filter_products(g->simd, &f, points, in, out);
             part.to = f.to.channels;
-            tile_output(g->simd, &f.to, &part, out, add, y);
+            tile_output(g->simd, &f.to, &part, out, how, y);
         }
     }
 }
 
 void winograd_forward(const struct winograd *g, const float *x, const float *weight, float *scratch,
-                      float *y)
+                      const struct winograd_end *end, float *y)
 {
-    filter_run(g, false, x, weight, scratch, false, y);
+    filter_run(g, false, x, weight, scratch, end, y);
 }
 
 void winograd_backward_data(const struct winograd *g, const float *dy, const float *weight,
                             float *scratch, bool add, float *dx)
 {
-    filter_run(g, true, dy, weight, scratch, add, dx);
+    filter_run(g, true, dy, weight, scratch, &(struct winograd_end){.add = add}, dx);
 }
 
 /* ---------------------------------------------------------------- weights */
@@ -129,7 +131,7 @@ static struct grid grid_of(const struct winograd *g)
     struct grid a = {
         .in = tiles_of(g->n, g->h, g->w, g->c_in),
         .out = tiles_of(g->n, g->h, g->w, g->c_out),
-        .sums_floats = points_floats((size_t)g->c_in, (size_t)g->c_out),
+        .sums_floats = (size_t)POINTS * (size_t)g->c_in * (size_t)g->c_out,
     };
     size_t threads = (size_t)g->threads, panels = (size_t)g->c_out / PANEL;
     size_t rows_max = size_max(1, SUMS_BYTES_MAX / (a.sums_floats * sizeof(float)));
@@ -138,8 +140,8 @@ static struct grid grid_of(const struct winograd *g)
     a.n_rows = size_min(rows_max, threads / a.n_columns);
     a.block_tiles = block_tiles(a.n_tiles, a.n_rows);
     a.n_rows = size_min(a.n_rows, divide_up(a.n_tiles, a.block_tiles));
-    a.thread_floats = points_floats(
-        a.block_tiles, (size_t)g->c_in + divide_up(panels, a.n_columns) * (size_t)PANEL);
+    a.thread_floats = block_floats(a.block_tiles, (size_t)g->c_in) +
+                      block_floats(a.block_tiles, divide_up(panels, a.n_columns) * (size_t)PANEL);
     return a;
 }
 
@@ -155,8 +157,9 @@ static void grid_products(const struct winograd *g, const struct grid *a, const 
             for (size_t row = 0; row < columns; row += PRODUCT_ROWS) {
                 size_t at = (row / PANEL) * n_rows * PANEL + row % PANEL;
                 size_t to = (point * (c_in / PANEL) + panel) * c_out + (size_t)part->from + row;
-                tile_product(g->simd, &p, out + point * columns * n_rows + at,
-                             in + (point * c_in + panel * PANEL) * n_rows, sums + to * PANEL);
+                tile_product(g->simd, &p, out + point * point_floats(n_rows, columns) + at,
+                             in + point * point_floats(n_rows, c_in) + panel * PANEL * n_rows,
+                             sums + to * PANEL);
             }
 }
 
@@ -167,7 +170,7 @@ static void grid_sum(const struct winograd *g, const struct grid *a, size_t row,
     size_t n_blocks = divide_up(a->n_tiles, a->block_tiles);
     size_t begin = n_blocks * row / a->n_rows, end = n_blocks * (row + 1) / a->n_rows;
     assert(begin < end);
-    float *in = scratch, *out = in + points_floats(a->block_tiles, (size_t)g->c_in);
+    float *in = scratch, *out = in + block_floats(a->block_tiles, (size_t)g->c_in);
     for (size_t block = begin; block < end; block++) {
         size_t first = block * a->block_tiles;
         struct slice part = {.first = first,

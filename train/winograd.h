@@ -36,9 +36,16 @@ enum winograd_simd winograd_simd_best(void);
 
 size_t winograd_scratch_bytes(const struct winograd *g, enum winograd_pass pass);
 
+/* What is done to results before they are stored. */
+struct winograd_end {
+    const float *bias; /* one a channel, or NULL */
+    bool relu;
+    bool add; /* to what is there, instead of replacing it */
+};
+
 /* x (n, h, w, c_in), weight (c_out, c_in, 3, 3), y (n, h, w, c_out). `scratch` on a cache line. */
 void winograd_forward(const struct winograd *g, const float *x, const float *weight, float *scratch,
-                      float *y);
+                      const struct winograd_end *end, float *y);
 
 /* dx = the gradient of the input, or dx += it. */
 void winograd_backward_data(const struct winograd *g, const float *dy, const float *weight,

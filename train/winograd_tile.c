@@ -29,6 +29,7 @@ enum { LANES = 16 };
 
 typedef float lanes
     __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+typedef int32_t mask __attribute__((vector_size(LANES * sizeof(int32_t))));
 typedef double wide __attribute__((vector_size(LANES * sizeof(double))));
 
 #if defined(__x86_64__)
@@ -123,7 +124,7 @@ BODY struct place place_of(const struct tiles *s, size_t tile, int32_t before)
                           (int32_t)(tile % (size_t)s->tiles_w) * TILE_OUT - before};
 }
 
-/* Of the pixel (row, column) of a picture, or NULL outside of it. */
+/* The pixel i rows below and j columns beside a place, or NULL outside of the picture. */
 BODY const float *pixel(const struct tiles *s, const struct place *at, int32_t i, int32_t j,
                         const float *x)
 {
@@ -153,14 +154,16 @@ BODY size_t block_offset(const struct slice *part, size_t row, size_t channel)
 
 BODY size_t block_step(const struct slice *part)
 {
-    return (size_t)(part->to - part->from) * part->n_rows;
+    return point_floats(part->n_rows, (size_t)(part->to - part->from));
 }
 
 BODY void zero_rows(const struct slice *part, float *block)
 {
     size_t panels = (size_t)(part->to - part->from) / PANEL, left = part->n_rows - part->count;
-    for (size_t i = 0; left > 0 && i < POINTS * panels; i++)
-        memset(block + (i * part->n_rows + part->count) * PANEL, 0, left * PANEL * sizeof *block);
+    for (size_t i = 0; left > 0 && i < POINTS * panels; i++) {
+        float *panel = block + i / panels * block_step(part) + i % panels * part->n_rows * PANEL;
+        memset(panel + part->count * PANEL, 0, left * PANEL * sizeof *panel);
+    }
 }
 
 BODY void input_body(const struct tiles *s, const struct slice *part, const float *x, float *block)
@@ -206,8 +209,14 @@ BODY void gradient_body(const struct tiles *s, const struct slice *part, const f
     zero_rows(part, block);
 }
 
-BODY void output_body(const struct tiles *s, const struct slice *part, const float *block, bool add,
-                      float *y)
+/* v = max(0, v) */
+BODY void keep_positive(lanes *v)
+{
+    *v = (lanes)((mask)*v & (*v > 0.0f));
+}
+
+BODY void output_body(const struct tiles *s, const struct slice *part, const float *block,
+                      const struct winograd_end *end, float *y)
 {
     size_t channels = (size_t)(part->to - part->from), step = block_step(part);
     for (size_t t = 0; t < part->count; t++) {
@@ -226,8 +235,12 @@ BODY void output_body(const struct tiles *s, const struct slice *part, const flo
                     if (to == NULL)
                         continue;
                     lanes *out = (lanes *)(to + (size_t)part->from + c);
-                    if (add)
+                    if (end->bias != NULL)
+                        row[j] += *(const lanes *)(end->bias + c);
+                    if (end->add)
                         row[j] += *out;
+                    if (end->relu)
+                        keep_positive(&row[j]);
                     *out = row[j];
                 }
             }
@@ -242,9 +255,9 @@ VERSIONS(gradient,
          (const struct tiles *s, const struct slice *part, const float *dy, float *restrict block),
          (s, part, dy, block))
 VERSIONS(output,
-         (const struct tiles *s, const struct slice *part, const float *block, bool add,
-          float *restrict y),
-         (s, part, block, add, y))
+         (const struct tiles *s, const struct slice *part, const float *block,
+          const struct winograd_end *end, float *restrict y),
+         (s, part, block, end, y))
 
 void tile_input(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
                 const float *x, float *block)
@@ -259,9 +272,9 @@ void tile_gradient(enum winograd_simd simd, const struct tiles *s, const struct 
 }
 
 void tile_output(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
-                 const float *block, bool add, float *y)
+                 const float *block, const struct winograd_end *end, float *y)
 {
-    CALL(simd, output, (s, part, block, add, y));
+    CALL(simd, output, (s, part, block, end, y));
 }
 
 /* ---------------------------------------------------------------- weights */
@@ -292,8 +305,8 @@ BODY void weight_gradient_1d(const wide *m, size_t step, wide *out, size_t out_s
 
 enum { KERNEL = 3, TAPS = KERNEL * KERNEL };
 
-void tile_weight(const struct winograd *g, bool turned, size_t panel, const float *weight,
-                 float *out)
+BODY void weight_body(const struct winograd *g, bool turned, size_t panel, const float *weight,
+                      float *out)
 {
     size_t depth = (size_t)(turned ? g->c_out : g->c_in);
     size_t panels = (size_t)(turned ? g->c_in : g->c_out) / PANEL, c_in = (size_t)g->c_in;
@@ -317,8 +330,8 @@ void tile_weight(const struct winograd *g, bool turned, size_t panel, const floa
         }
 }
 
-void tile_weight_gradient(const struct winograd *g, int32_t from, int32_t to, const float *sums,
-                          float *dweight)
+BODY void weight_gradient_body(const struct winograd *g, int32_t from, int32_t to,
+                               const float *sums, float *dweight)
 {
     size_t c_in = (size_t)g->c_in, c_out = (size_t)g->c_out;
     for (size_t row = (size_t)from; row < (size_t)to; row++)
@@ -337,4 +350,25 @@ void tile_weight_gradient(const struct winograd *g, int32_t from, int32_t to, co
                 for (size_t tap = 0; tap < TAPS; tap++)
                     dweight[(row * c_in + c + k) * TAPS + tap] = (float)w[tap][k];
         }
+}
+
+VERSIONS(weight,
+         (const struct winograd *g, bool turned, size_t panel, const float *weight,
+          float *restrict out),
+         (g, turned, panel, weight, out))
+VERSIONS(weight_gradient,
+         (const struct winograd *g, int32_t from, int32_t to, const float *sums,
+          float *restrict dweight),
+         (g, from, to, sums, dweight))
+
+void tile_weight(const struct winograd *g, bool turned, size_t panel, const float *weight,
+                 float *out)
+{
+    CALL(g->simd, weight, (g, turned, panel, weight, out));
+}
+
+void tile_weight_gradient(const struct winograd *g, int32_t from, int32_t to, const float *sums,
+                          float *dweight)
+{
+    CALL(g->simd, weight_gradient, (g, from, to, sums, dweight));
 }

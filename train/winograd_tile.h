@@ -3,7 +3,9 @@
  * transforms of tiles, and the product of two blocks.
  *
  * A block holds for each of the 36 points of the transform a matrix of tiles by channels, in panels
- * of 32 channels: block[point][channel / 32][tile][channel % 32], `n_rows` tiles allocated.
+ * of 32 channels: block[point][channel / 32][tile][channel % 32], `n_rows` tiles allocated. A gap
+ * follows each point's matrix: a tile's 36 values would else lie a multiple of 4096 bytes apart,
+ * which is one set of the first cache.
  */
 #ifndef REFRAIN_WINOGRAD_TILE_H
 #define REFRAIN_WINOGRAD_TILE_H
@@ -11,6 +13,13 @@
 #include "train/winograd.h"
 
 enum { TILE_OUT = 4, TILE_IN = 6, POINTS = TILE_IN * TILE_IN, PANEL = WINOGRAD_PANEL };
+enum { POINT_GAP = 32 /* floats */ };
+
+/* Floats from a point's matrix to the next one's. */
+static inline size_t point_floats(size_t n_rows, size_t channels)
+{
+    return n_rows * channels + POINT_GAP;
+}
 
 /* A stack of pictures, cut into tiles of 4 x 4 pixels row by row. */
 struct tiles {
@@ -44,9 +53,9 @@ void tile_input(enum winograd_simd simd, const struct tiles *s, const struct sli
 void tile_gradient(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
                    const float *dy, float *block);
 
-/* A' m A to the 4 x 4 pixels of each tile, which replace what is there or are added to it. */
+/* A' m A to the 4 x 4 pixels of each tile. */
 void tile_output(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
-                 const float *block, bool add, float *y);
+                 const float *block, const struct winograd_end *end, float *y);
 
 /* G w G' of weights (c_out, c_in, 3, 3) to out[point][channel / 32][depth][channel % 32] for panel
  * number `panel` of channels: the forward pass has depth = c_in and channels = c_out; the pass back

@@ -57,7 +57,7 @@ static void run(struct pass *p, enum winograd_pass pass, bool add)
 {
     float *scratch = mem_alloc_aligned(winograd_scratch_bytes(&p->g, pass), 1);
     if (pass == WINOGRAD_FORWARD)
-        winograd_forward(&p->g, p->x, p->weight, scratch, p->out);
+        winograd_forward(&p->g, p->x, p->weight, scratch, &(struct winograd_end){0}, p->out);
     else if (pass == WINOGRAD_DATA)
         winograd_backward_data(&p->g, p->y, p->weight, scratch, add, p->out);
     else

@@ -1,14 +1,20 @@
 /*
  * How often chance gives a score. The best local alignment of unrelated songs scores by an
  * extreme-value law, as that of biological sequences does (Karlin and Altschul, PNAS 87, 1990).
- * Songs are not random letters: unrelated ones share habits, and now and then a phrase, so that the
- * tail is heavier than Gumbel's. The law is the generalised one (Jenkinson, Quarterly Journal of
- * the Royal Meteorological Society 81, 1955), whose tail beyond any threshold is the generalised
- * Pareto of peaks over it (Pickands, Annals of Statistics 3, 1975), with a shape that is fixed for
- * each kind of alignment: a library is too small to say it.
+ * Songs are not random letters: unrelated ones share habits, so that the tail is heavier than
+ * Gumbel's. The law is the generalised one (Jenkinson, Quarterly Journal of the Royal
+ * Meteorological Society 81, 1955), whose tail beyond any threshold is the generalised Pareto of
+ * peaks over it (Pickands, Annals of Statistics 3, 1975), with a shape that is fixed for each kind
+ * of alignment: a library is too small to say it.
  *
  *     level = score * (area / area of NULL_FRAMES x NULL_FRAMES)^-growth
- *     P(level >= x) = 1 - exp(-(1 + shape * (x - location) / scale)^(-1 / shape))
+ *     P(level >= x) = 1 - (1 - G(x)) * (1 - C(x))
+ *     G(x) = 1 - exp(-(1 + shape * (x - location) / scale)^(-1 / shape))
+ *     C(x) = share * exp(-(x - location) / (reach * scale)), x above location
+ *
+ * C are the commonplaces: now and then two songs that have nothing to do with each other have the
+ * same progression and over it the same figure for some bars. They are rare and score high, and
+ * make what lies beyond one in a thousand.
  *
  * Letters' scores grow with the logarithm of the area searched; those of songs, which stretch over
  * what resembles itself, with a small power of it (docs/MATCH.md has the figures).
@@ -25,6 +31,7 @@ struct null_law {
     double location, scale; /* of levels, in ALIGN_UNITs */
     double shape;           /* above 0: the tail falls by a power, not by an exponent */
     double growth;          /* of scores with the area: its power */
+    double share, reach;    /* of commonplaces: how many pairs, how many scales until 1/e of them */
 };
 
 struct null_model {
@@ -55,7 +62,7 @@ double null_law_score(const struct null_law *law, double chance, size_t n_a, siz
 
 /* Location and scale from the levels of unrelated pairs: the line through their quantiles from .5
  * to .93, for the shape that *out has. What lies above is left to the law, because a few pairs of
- * any library are not unrelated. Sorts the levels. Keeps out->shape and out->growth. False, and
+ * any library are not unrelated. Sorts the levels. Keeps what else *out has. False, and
  * *out untouched, when they are fewer than NULL_PAIRS_MIN or hardly differ. */
 MUST_CHECK bool null_law_fit(double *levels, size_t n, struct null_law *out);
 

@@ -183,7 +183,7 @@ static void test_large(void)
     const struct search s = {&l, &c};
     const struct search_query q = {&l.songs[5].sequence, 5, 1, true};
     CHECK_OK(search_run(&s, &q, TOP, first, &n, &e), &e);
-    CHECK(n == TOP && first[0].song_i == 1000 && first[0].evalue < 0.01 && first[1].evalue > 0.05);
+    CHECK(n == TOP && first[0].song_i == 1000 && first[0].evalue < 0.1 && first[1].evalue > 1);
     CHECK(c.is_new);
     for (uint32_t i = 0; i < LARGE; i += 3)
         CHECK_OK(cohort_learn(&c, &l, &i, 1, 1, &e), &e);
@@ -204,7 +204,7 @@ static void test_compare(void)
     struct sequence a = song_make(4, FRAMES + 3), b = song_make(32, FRAMES + 31);
     song_borrow(&a, 40, &b, 70, 60, 9, 1, 1);
     CHECK_OK(match_compare(&a, &b, &null_model_default, 1, &m, &e), &e);
-    CHECK(m.n_segments >= 1 && m.evalue < 1e-6);
+    CHECK(m.n_segments >= 1 && m.evalue < 1e-5);
     if (m.n_segments >= 1) {
         CHECK_U64(m.segments[0].shift_semitones, -3);
         CHECK_NEAR(m.segments[0].tempo_ratio, 1, 0.1);

@@ -34,7 +34,7 @@ static void test_fit(void)
 
 static void test_evalues(void)
 {
-    const struct null_model m = {.laws = {[ALIGN_MELODY] = {256, 32, 0.125, 0.25}}};
+    const struct null_model m = {.laws = {[ALIGN_MELODY] = {256, 32, 0.125, 0.25, 0, 1}}};
     const struct null_law *law = &m.laws[ALIGN_MELODY];
     /* By hand: at the location P = 1 - exp(-1); eight scales above it 1 - exp(-2^-8). */
     CHECK_NEAR(null_law_chance(law, 256, NULL_FRAMES, NULL_FRAMES), 0.63212055882855767, 1e-12);
@@ -48,6 +48,24 @@ static void test_evalues(void)
     CHECK(null_law_chance(law, 400, 800, 800) > null_law_chance(law, 400, 200, 200));
     for (double chance = 1e-12; chance < 0.5; chance *= 10)
         CHECK_NEAR(null_law_chance(law, null_law_score(law, chance, 300, 100), 300, 100) / chance,
+                   1, 1e-9);
+}
+
+/* What two parts of a law say together, and back; far out the commonplaces remain. */
+static void test_commonplaces(void)
+{
+    const struct null_law plain = {256, 32, 0.125, 0.25, 0, 1};
+    struct null_law law = plain;
+    law.share = 0.002;
+    law.reach = 6;
+    for (double level = 100; level < 4000; level *= 1.5) {
+        double general = null_law_chance_of_level(&plain, level);
+        double common = level > 256 ? 0.002 * exp(-(level - 256) / 192) : 0.002;
+        double both = general + common - general * common;
+        CHECK_NEAR(null_law_chance_of_level(&law, level) / both, 1, 1e-9);
+    }
+    for (double chance = 1e-12; chance < 0.5; chance *= 10)
+        CHECK_NEAR(null_law_chance(&law, null_law_score(&law, chance, 300, 100), 300, 100) / chance,
                    1, 1e-9);
 }
 
@@ -104,6 +122,7 @@ int main(void)
 {
     RUN(test_fit);
     RUN(test_evalues);
+    RUN(test_commonplaces);
     RUN(test_qvalues);
     RUN(test_calibration);
     return test_done();

@@ -62,6 +62,7 @@ static bool again_row(void *arg, const struct catalog_row *row)
     row_set_text(fresh.cause, sizeof fresh.cause, has_link ? "" : "no_link");
     fresh.resolved_url[0] = '\0';
     fresh.source = fresh.sources_tried = 0;
+    fresh.n_spares_tried = 0;
     fresh.attempts = 0;
     fresh.not_before_s = fresh.not_before_ms = 0;
     return put(a, &fresh);

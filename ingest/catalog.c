@@ -474,22 +474,41 @@ void catalog_abort(struct catalog_write *w)
     mem_free(w);
 }
 
-bool catalog_find(struct catalog_write *w, struct span key, uint64_t *out_row, bool *out_found,
-                  struct err *e)
+static bool find_id(struct catalog *c, MDB_txn *txn, struct span key, uint64_t *out_row,
+                    bool *out_found, struct err *e)
 {
     assert(key.len > 0);
     assert(key.len <= CATALOG_KEY_BYTES_MAX);
     MDB_val k = {key.len, (void *)(uintptr_t)key.ptr}, value;
-    int rc = mdb_get(w->txn, w->c->ids, &k, &value);
+    int rc = mdb_get(txn, c->ids, &k, &value);
     *out_found = rc == 0;
     if (rc == MDB_NOTFOUND)
         return true;
     if (rc != 0)
-        return fail(w->c, rc, "cannot find a row", e);
+        return fail(c, rc, "cannot find a row", e);
     if (value.mv_size != sizeof *out_row)
-        return err_set(e, ERR_FATAL, "%s: an identity has %zu bytes", w->c->path, value.mv_size);
+        return err_set(e, ERR_FATAL, "%s: an identity has %zu bytes", c->path, value.mv_size);
     memcpy(out_row, value.mv_data, sizeof *out_row);
     return true;
+}
+
+bool catalog_find(struct catalog_write *w, struct span key, uint64_t *out_row, bool *out_found,
+                  struct err *e)
+{
+    return find_id(w->c, w->txn, key, out_row, out_found, e);
+}
+
+bool catalog_look_up(struct catalog *c, struct span key, struct catalog_row *out, bool *out_found,
+                     struct err *e)
+{
+    MDB_txn *txn;
+    uint64_t row;
+    if (!begin_read(c, &txn, e))
+        return false;
+    bool ok =
+        find_id(c, txn, key, &row, out_found, e) && (!*out_found || read_row(c, txn, row, out, e));
+    mdb_txn_abort(txn);
+    return ok;
 }
 
 /* The index that an unfinished row lies in, and its key there. */

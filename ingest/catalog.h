@@ -66,6 +66,7 @@ struct catalog_row {
     uint8_t source;          /* where resolved_url is from, enum source_id; 0: nowhere */
     uint8_t sources_tried;   /* bit i: source i has nothing for this row */
     uint16_t match_permille; /* how well resolved_url fits name, artist and duration */
+    uint32_t n_spares_tried; /* links of further records with this track id, see ingest/spare.h */
 };
 
 /* What is fetched for the row. */
@@ -93,6 +94,10 @@ MUST_CHECK bool catalog_each(struct catalog *c, catalog_row_fn *fn, void *arg, s
 
 MUST_CHECK bool catalog_get(struct catalog *c, uint64_t row, struct catalog_row *out,
                             struct err *e);
+
+/* The row with this identity, in a transaction of its own; see catalog_find. */
+MUST_CHECK bool catalog_look_up(struct catalog *c, struct span key, struct catalog_row *out,
+                                bool *out_found, struct err *e);
 
 /* ---------------------------------------------------------------- for fetch alone
  * Rows that are not final lie in a second index, ordered by when they are due and then by number: a

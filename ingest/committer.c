@@ -6,6 +6,7 @@
 #include "base/queue.h"
 #include "ingest/row.h"
 #include "ingest/source.h"
+#include "ingest/spare.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -86,6 +87,7 @@ static void set_resolved(struct catalog_row *row, const struct outcome *o)
 {
     const struct todo_item *item = o->item;
     row->sources_tried = item->sources_tried;
+    row->n_spares_tried = item->n_spares_tried;
     if (o->state != ROW_RESOLVED && o->state != ROW_NEED)
         return;
     bool has_link = o->state == ROW_RESOLVED;
@@ -276,8 +278,10 @@ static bool take_local(struct committer *c, struct pending *p, struct err *e)
     if (!local_take(c->params.local, c->params.spool, o->item->due.row, o->item->track_id,
                     o->item->url, &end, e))
         return false;
-    o->state = end.state;
-    row_set_text(o->cause, sizeof o->cause, end.cause);
+    bool has_spare = end.state != ROW_DONE && spare_take(c->params.catalog, o->item);
+    o->state = has_spare ? ROW_RESOLVED : end.state;
+    o->attempts = o->item->attempts;
+    row_set_text(o->cause, sizeof o->cause, has_spare ? "" : end.cause);
     p->has_file = end.state == ROW_DONE;
     p->file = end.item;
     return true;

@@ -148,6 +148,8 @@ static enum net_result net_result_of(const struct exchange *x, CURLcode code)
         return NET_TIMEOUT;
     case CURLE_PARTIAL_FILE:
         return NET_TRUNCATED;
+    case CURLE_BAD_CONTENT_ENCODING:
+        return NET_ENCODING;
     case CURLE_FILESIZE_EXCEEDED:
         return NET_TOO_LARGE;
     case CURLE_SEND_ERROR:
@@ -289,7 +291,8 @@ static bool set_options(struct exchange *x, struct err *e)
     SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_USERAGENT, p->user_agent);
-    /* Decoded when a server compresses unasked, but not asked for. */
+    /* Decoded when a server compresses unasked, but not asked for: gzip and deflate, and brotli and
+     * zstd where the library has them. */
     SET(CURLOPT_ACCEPT_ENCODING, "");
     SET(CURLOPT_HTTPHEADER, x->f->headers);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);

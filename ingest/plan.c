@@ -13,8 +13,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ingest/csv.h"
+#include "ingest/identity.h"
 #include "ingest/local.h"
 #include "ingest/row.h"
+#include "ingest/source.h"
+#include "ingest/spare.h"
 #include "ingest/url.h"
 
 #include <errno.h>
@@ -106,36 +109,6 @@ static uint32_t count_seen(struct plan *p, uint64_t row)
     return ++p->n_seen[row];
 }
 
-struct identity {
-    uint8_t bytes[CATALOG_KEY_BYTES_MAX];
-    size_t base_len, len;
-};
-
-static struct span identity_span(const struct identity *id)
-{
-    return (struct span){id->bytes, id->len};
-}
-
-/* 't' and the id, or 'b' and the digest; neither holds a NUL that the k-th occurrence appends. */
-static void identity_of_track(struct identity *out, const char *track_id)
-{
-    int n = snprintf((char *)out->bytes, sizeof out->bytes, "t%s", track_id);
-    out->base_len = out->len = (size_t)n;
-}
-
-static void identity_of_bad(struct identity *out, uint64_t digest)
-{
-    int n = snprintf((char *)out->bytes, sizeof out->bytes, "b%016" PRIx64, digest);
-    out->base_len = out->len = (size_t)n;
-}
-
-static void identity_set_occurrence(struct identity *id, uint32_t k)
-{
-    memset(id->bytes + id->base_len, 0, 1);
-    memcpy(id->bytes + id->base_len + 1, &k, sizeof k);
-    id->len = id->base_len + 1 + sizeof k;
-}
-
 /* Finds the record's row. *out_first is the row of the first occurrence, 0 when this is it; `id` is
  * then the identity to look up or add. */
 static bool identity_resolve(struct plan *p, struct identity *id, uint64_t *out_row,
@@ -199,6 +172,11 @@ static void set_link(struct catalog_row *row, const char *url)
 {
     bool has_link = url[0] != '\0';
     row_set_text(row->url, sizeof row->url, url);
+    row->resolved_url[0] = '\0';
+    row->expires_s = 0;
+    row->source = SOURCE_NONE;
+    row->match_permille = 0;
+    row->n_spares_tried = 0;
     row_set_text(row->cause, sizeof row->cause, has_link ? "" : "no_link");
     row->state = has_link ? ROW_DIRECT : ROW_NO_MATCH;
     row->attempts = 0;
@@ -209,22 +187,6 @@ static void normalize_link(const struct plan *p, const char *text, char out[URL_
 {
     if (!local_normalize(text, out))
         (void)url_normalize(text, p->params->allow_http, out);
-}
-
-/* 'u' and a digest of the link, 128 bits of it. At these hosts the path alone names the preview; a
- * query says who asks. */
-static void identity_of_link(struct identity *out, const char *url)
-{
-    static const char *const hosts_of_paths[] = {"scdn.co", "dzcdn.net"};
-    char host[HOST_BYTES_MAX];
-    size_t len = strlen(url);
-    url_host(url, host);
-    for (size_t i = 0; i < ARRAY_LEN(hosts_of_paths); i++)
-        if (host_has_suffix(host, hosts_of_paths[i]))
-            len = strcspn(url, "?");
-    int n = snprintf((char *)out->bytes, sizeof out->bytes, "u%016" PRIx64 "%016" PRIx64,
-                     hash64(url, len, 0), hash64(url, len, 1));
-    out->base_len = out->len = (size_t)n;
 }
 
 /* The row that has this link already, 0 for none: one preview under two ids is fetched once. */
@@ -281,18 +243,23 @@ static bool change_link(struct plan *p, struct catalog_row *row, const char *url
     return true;
 }
 
-/* The same id again, with a link: good for the first row if that has none. */
-static bool offer_link(struct plan *p, uint64_t first, const char *url, struct err *e)
+/* The same id again, the `k`-th time, with a link: good for the first row if that has none, or if
+ * none of those before was any good. Else it is a spare (ingest/spare.h). */
+static bool offer_link(struct plan *p, uint64_t first, uint32_t k, const char *url, struct err *e)
 {
     struct catalog_row row;
     if (url[0] == '\0')
         return true;
     if (!catalog_read(p->w, first, &row, e))
         return false;
-    bool has_ended = row_state_is_final(row.state) && row.state != ROW_NO_MATCH;
-    if (has_ended || row.url[0] != '\0')
+    if (row.url[0] == '\0' && (row.state == ROW_NO_MATCH || !row_state_is_final(row.state)))
+        return change_link(p, &row, url, e) && catalog_put(p->w, &row, e);
+    bool has_failed = row.state == ROW_NO_MATCH || row.state == ROW_GONE ||
+                      row.state == ROW_REJECTED || row.state == ROW_DEAD;
+    if (!has_failed)
         return true;
-    return change_link(p, &row, url, e) && catalog_put(p->w, &row, e);
+    spare_set(&row, k, url);
+    return catalog_put(p->w, &row, e);
 }
 
 static bool is_settled_duplicate(const struct catalog_row *row)
@@ -300,16 +267,29 @@ static bool is_settled_duplicate(const struct catalog_row *row)
     return row->state == ROW_DUP && strcmp(row->cause, "same_link") != 0;
 }
 
+/* A known further row of an id, which may have another link now. */
+static bool refresh_spare(struct plan *p, const struct identity *id, struct catalog_row *row,
+                          const char *url, struct err *e)
+{
+    if (url[0] == '\0' || strcmp(url, row->url) == 0)
+        return true;
+    p->result->n_changed++;
+    row_set_text(row->url, sizeof row->url, url);
+    return catalog_put(p->w, row, e) && offer_link(p, row->dup_of, id->occurrence, url, e);
+}
+
 /* A known row again. Only a link that is usable and new changes what will be fetched. */
-static bool refresh_row(struct plan *p, uint64_t number, const struct csv_row *record,
-                        const char *url, struct err *e)
+static bool refresh_row(struct plan *p, const struct identity *id, uint64_t number,
+                        const struct csv_row *record, const char *url, struct err *e)
 {
     struct catalog_row row, old;
     uint8_t bytes[ROW_BYTES_MAX], old_bytes[ROW_BYTES_MAX];
     if (!catalog_read(p->w, number, &old, e))
         return false;
-    if (is_settled_duplicate(&old) || old.state == ROW_BAD_ROW)
+    if (old.state == ROW_BAD_ROW)
         return true;
+    if (is_settled_duplicate(&old))
+        return refresh_spare(p, id, &old, url, e);
     row = old;
     fill_row(record, &row);
     bool is_changed = row.state != ROW_DONE && url[0] != '\0' && strcmp(url, row.url) != 0;
@@ -333,14 +313,14 @@ static bool import_record(struct plan *p, const struct csv_row *record, struct e
         return false;
     normalize_link(p, record->fields[CSV_URL], url);
     if (found)
-        return refresh_row(p, number, record, url, e);
+        return refresh_row(p, &id, number, record, url, e);
     struct catalog_row row = {.csv_line = record->line};
     row_set_text(row.track_id, sizeof row.track_id, record->fields[CSV_TRACK_ID]);
     fill_row(record, &row);
     set_link(&row, url);
     if (first != 0) {
         set_duplicate(&row, first, "same_track_id");
-        return add_row(p, &id, false, &row, e) && offer_link(p, first, url, e);
+        return add_row(p, &id, false, &row, e) && offer_link(p, first, id.occurrence, url, e);
     }
     uint64_t twin;
     if (!find_twin(p, url, &twin, e))

@@ -24,6 +24,7 @@ static const struct rule net_rules[NET_RESULTS] = {
     [NET_TOO_LARGE] = {RETRY_NEVER, ROW_REJECTED, "too_large"},
     [NET_PRIVATE] = {RETRY_NEVER, ROW_DEAD, "private_address"},
     [NET_PROTOCOL] = {RETRY_AGAIN, ROW_DEAD, "protocol"},
+    [NET_ENCODING] = {RETRY_AGAIN, ROW_REJECTED, "encoding"},
     [NET_WITHDRAWN] = {RETRY_WITHDRAWN, ROW_DEAD, ""},
 };
 

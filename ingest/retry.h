@@ -25,6 +25,7 @@ enum net_result {
     NET_TOO_LARGE, /* over fetch.max_bytes */
     NET_PRIVATE,   /* a private or loopback address */
     NET_PROTOCOL,  /* not HTTP, or a link that the client library does not take */
+    NET_ENCODING,  /* a Content-Encoding that is not known, or its bytes are damaged */
     NET_WITHDRAWN, /* we withdrew the request ourselves; nobody is charged */
     NET_RESULTS,
 };

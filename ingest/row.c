@@ -57,7 +57,7 @@ size_t row_encode(const struct catalog_row *row, uint8_t out[ROW_BYTES_MAX])
     put(out, 64, row->source, 1);
     put(out, 65, row->sources_tried, 1);
     put(out, 66, row->match_permille, 2);
-    put(out, 68, 0, 4);
+    put(out, 68, row->n_spares_tried, 4);
     size_t at = ROW_FIXED_BYTES;
     for (size_t i = 0; i < ARRAY_LEN(text_fields); i++) {
         const char *text = (const char *)row + text_fields[i].offset;
@@ -105,6 +105,7 @@ bool row_decode(struct span bytes, uint64_t number, struct catalog_row *out, str
         out->source = (uint8_t)get(in, 64, 1);
         out->sources_tried = (uint8_t)get(in, 65, 1);
         out->match_permille = (uint16_t)get(in, 66, 2);
+        out->n_spares_tried = (uint32_t)get(in, 68, 4);
     }
     out->not_before_s = out->not_before_ms / 1000 + (out->not_before_ms % 1000 > 0);
     for (size_t i = 0; i < n_texts; i++) {

@@ -16,7 +16,7 @@
  *    64  u8   source
  *    65  u8   sources_tried
  *    66  u16  match_permille
- *    68  u32  0
+ *    68  u32  n_spares_tried     0 in rows that were written before there were spares
  *    72  8 texts (version 1: at 48, without the last), each u16 length and bytes without NUL:
  *        track_id, name, artist, genre, tags, url, cause, resolved_url
  */

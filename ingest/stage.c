@@ -28,6 +28,7 @@ static void collect(struct stage *s)
             bool waits = outcomes[i].state == ROW_WAIT;
             if (outcomes[i].state == ROW_RESOLVED) {
                 todo_queue_link(s->todo, outcomes[i].item);
+                s->n_left[outcomes[i].item->group_i] += outcomes[i].item->source == SOURCE_NONE;
                 continue;
             }
             if (outcomes[i].state == ROW_NEED)

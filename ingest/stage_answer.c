@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "ingest/retry.h"
 #include "ingest/row.h"
+#include "ingest/spare.h"
 #include "ingest/stage_inside.h"
 #include "ingest/title.h"
 #include "ingest/url.h"
@@ -28,9 +29,6 @@ void stage_push_outcome(struct stage *s, struct todo_item *item, enum row_state 
     committer_push(s->committer, &o);
 }
 
-static void end_item(struct stage *s, struct todo_item *item, enum row_state state,
-                     const char *cause, const char *detail);
-
 /* Another link may be better than this one: a source that gave it is not asked again. */
 static bool resolve_instead(struct stage *s, struct todo_item *item, const char *cause)
 {
@@ -47,25 +45,36 @@ static bool resolve_instead(struct stage *s, struct todo_item *item, const char 
     return true;
 }
 
-void stage_drop_expired(struct stage *s, struct todo_item *item)
+/* The CSV may hold another link for the same song. */
+static bool fetch_spare(struct stage *s, struct todo_item *item)
 {
-    bool is_sourced = s->resolver != NULL && item->source != SOURCE_NONE;
-    if (is_sourced && ++item->attempts < s->p->attempts)
-        stage_push_outcome(s, item, ROW_NEED, "expired", 0, NULL); /* its source has a fresh one */
-    else if (!resolve_instead(s, item, "expired"))
-        end_item(s, item, ROW_GONE, "expired", "");
+    bool is_counted = item->source == SOURCE_NONE;
+    if (!spare_take(s->catalog, item))
+        return false;
+    s->n_left[item->group_i] -= is_counted && s->n_left[item->group_i] > 0;
+    stage_push_outcome(s, item, ROW_RESOLVED, "", 0, NULL);
+    return true;
 }
 
 static void end_item(struct stage *s, struct todo_item *item, enum row_state state,
                      const char *cause, const char *detail)
 {
-    if (resolve_instead(s, item, cause))
+    if (fetch_spare(s, item) || resolve_instead(s, item, cause))
         return;
     if (++s->result->n_failed <= FAILURES_LOGGED)
         log_warn("row ends without a preview", "row=%" PRIu64 " id=\"%s\" state=%s cause=%s%s%s%s",
                  item->due.row, item->track_id, row_state_name(state), cause,
                  detail[0] != '\0' ? " why=\"" : "", detail, detail[0] != '\0' ? "\"" : "");
     stage_push_outcome(s, item, state, cause, 0, NULL);
+}
+
+void stage_drop_expired(struct stage *s, struct todo_item *item)
+{
+    bool is_sourced = s->resolver != NULL && item->source != SOURCE_NONE;
+    if (is_sourced && ++item->attempts < s->p->attempts)
+        stage_push_outcome(s, item, ROW_NEED, "expired", 0, NULL); /* its source has a fresh one */
+    else
+        end_item(s, item, ROW_GONE, "expired", "");
 }
 
 static void charge_item(struct stage *s, struct todo_item *item, const struct retry_verdict *v,

@@ -165,6 +165,7 @@ static struct todo_item *make_item(struct todo *t, const struct catalog_row *row
     item->match_permille = row->match_permille;
     item->source = row->source;
     item->sources_tried = row->sources_tried;
+    item->n_spares_tried = row->n_spares_tried;
     t->set[set_find(t, due.row)] = due.row;
     t->n_items++;
     item->older = t->youngest;

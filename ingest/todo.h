@@ -22,6 +22,7 @@ struct todo_item {
     uint16_t match_permille; /* as in the catalogue */
     uint8_t source;          /* of url; 0: the CSV */
     uint8_t sources_tried;
+    uint32_t n_spares_tried;
     bool is_adopted;      /* taken by todo_adopt */
     uint32_t duration_ms; /* of the song; 0: not known */
     uint32_t attempts;

@@ -29,6 +29,8 @@ const struct advice advice_table[] = {
     {"redirects", "the link redirects too often, in a circle or to no link",
      "open one of the links and see"},
     {"protocol", "the answer was not HTTP", "open one of the links and see"},
+    {"encoding", "the host compressed the preview in a way that is not known, or broke it",
+     "open one of the links and see"},
     {"private_address", "the host has a private or loopback address",
      "if the server is yours set fetch.allow_private = on"},
     {"too_large", "the body is larger than fetch.max_bytes",

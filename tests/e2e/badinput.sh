@@ -57,10 +57,14 @@ row("twice", f"{at}/x/p1?n=twice")
 row("twice", f"{at}/x/p1?n=twice")
 row("lent", "nan")
 row("lent", f"{at}/x/p1?n=lent")
+for track, links in (("spare", ("404/p1", "p1")), ("spares", ("410/p1", "html/p1", "p1")), ("spent", ("html/p1", "404/p1")),
+                     ("unspared", ("p1", "404/p1")), ("again", ("404/p1", "404/p1"))):
+    for link in links:
+        row(track, f"{at}/x/{link}?n=" + (track if track == "again" else f"{track}{link[0]}"))
 row("shared1", f"{at}/x/p1?n=shared")
 row("shared2", f"{at}/x/p1?n=shared")
 for kind in ("html", "json", "xml", "empty", "mislabelled", "octets", "404", "410", "403xml", "status-401", "redirect-4",
-             "redirect-9", "loop", "badlocation", "gzipped", "truncated", "chunkcut", "reset", "quietcut",
+             "redirect-9", "loop", "badlocation", "gzipped", "brotli", "encoded", "encoded-gzip", "truncated", "chunkcut", "reset", "quietcut",
              "quietcut-chunked", "halved", "scrambled", "unframed", "chunked", "overlong", "twolengths", "http10", "goodbye",
              "hangup", "slow-600", "loris-20", "hang", "endless", "status-500", "status-503", "r500x1", "r503x1"):
     row(kind, f"{at}/x/{kind}/p1")
@@ -110,6 +114,25 @@ ends = [(r["track_id"], r["state"]) for r in csv.DictReader(open(sys.argv[1], en
         if r["track_id"] in ("twice", "lent")]
 assert ends == [("twice", "DONE"), ("twice", "DUP"), ("lent", "DONE"), ("lent", "DUP")], ends
 EOF
+first_ends() {
+    python3 - "$work/rows.csv" "$@" <<'EOF'
+import csv, sys
+rows = {}
+for r in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
+    rows.setdefault(r["track_id"], []).append(f"{r['state']}:{r['cause']}")
+for want in sys.argv[2:]:
+    track, _, end = want.partition("=")
+    first, *others = rows[track]
+    assert first == end and others and set(others) == {"DUP:same_track_id"}, f"{track}: {rows[track]}, want {end}"
+EOF
+}
+tap_ok "duplicate id with other links: one after the other is tried until one is good" first_ends \
+    spare=DONE: spares=DONE: spent=GONE:http_404 unspared=DONE: again=GONE:http_404
+asked() { previewd_stats | python3 -c '
+import json, sys
+paths = json.load(sys.stdin)["by_path_status"]
+print(*(sum(paths[f"/x/{path}"].values()) for path in sys.argv[1:]))' "$@"; }
+tap_ok "and none is asked for twice, or without need" is "$(asked 404/p1 410/p1)" "4 2"
 ends "same link under two ids: one fetch" shared1=DONE shared2=DUP:same_link
 ends "200 with HTML, JSON or XML" html=REJECTED:html json=REJECTED:json xml=REJECTED:xml
 ends "wrong or missing content type: the bytes count" mislabelled=DONE octets=DONE
@@ -117,7 +140,11 @@ ends "404 and 410" 404=GONE:http_404 410=GONE:http_410
 ends "401 and 403 with an XML error" status-401=DEAD:http_401 403xml=DEAD:http_403
 ends "redirects: chain, too many, loop, to no link" redirect-4=DONE redirect-9=DEAD:redirects loop=DEAD:redirects \
     badlocation=DEAD:redirect_refused
-ends "gzip on media" gzipped=DONE
+# As the library of curl and of fetch can or cannot.
+brotli_end=REJECTED:encoding
+! curl --version | grep -qi brotli || brotli_end=DONE
+ends "gzip and brotli on media that nobody asked for; an unknown encoding, and one that is not there" gzipped=DONE \
+    brotli=$brotli_end encoded=REJECTED:encoding encoded-gzip=REJECTED:encoding
 ends "truncated: less than Content-Length, chunks cut, reset" truncated=DEAD:truncated chunkcut=DEAD:truncated \
     reset=DEAD:truncated
 ends "truncated without Content-Length, and with chunks that end well" quietcut=REJECTED:cut \

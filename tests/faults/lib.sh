@@ -29,6 +29,8 @@ bad = ("404/", "html/", "status-500/", "halved/", "empty/")
 for i in range(int(sys.argv[2])):
     kind = bad[i // 8 % len(bad)] if i % 8 == 7 else ""
     print(f"ID{i},Song {i},Artist,{sys.argv[1]}/{kind}p{i}")
+    if i % 16 == 7:  # a dead link, and a spare one
+        print(f"ID{i},Song {i},Artist,{sys.argv[1]}/p{i}?spare")
     if i % 16 == 3:
         print(f"ID{i},Song {i},Artist,{sys.argv[1]}/p{i}")
         print(f"NOLINK{i},Song {i},Artist,nan")

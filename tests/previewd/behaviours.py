@@ -137,6 +137,30 @@ def gzipped(ask, argument):
     return reply
 
 
+def brotli_stored(data):
+    """A brotli stream (RFC 7932 section 9) that stores its bytes in blocks of 64 KiB. A block's head,
+    lowest bit first: not the last, length in four digits of four bits, stored; up to a whole byte."""
+    out, window_bits = bytearray(), 1  # the stream begins with a 0 bit: a window of 64 KiB
+    for i in range(0, len(data), 1 << 16):
+        piece = data[i:i + (1 << 16)]
+        head = ((len(piece) - 1) << 3 | 1 << 19) << window_bits
+        out += head.to_bytes(3, "little") + piece
+        window_bits = 0
+    return bytes(out + b"\x03")  # the last block, and empty
+
+
+def brotli(ask, argument):
+    reply = preview(ask, headers=(("Content-Encoding", "br"),))
+    if reply.status == 200:
+        reply.body = brotli_stored(bytes(reply.body))
+    return reply
+
+
+def encoded(ask, argument):
+    """encoded-NAME: an encoding that is said and not done."""
+    return preview(ask, headers=(("Content-Encoding", argument or "x-odd"),))
+
+
 def halved(ask, argument):
     """A file that was cut on the server: HTTP is in order, the audio is not whole."""
     reply = preview(ask)
@@ -320,7 +344,7 @@ def badlocation(ask, argument):
 
 NAMED = {f.__name__: f for f in (status, html, json, xml, empty, octets,
                                  unasked_part, tagged, ranges, limit, limit0, http10, twolengths,
-                                 mislabelled, gzipped, halved, scrambled, quietcut,
+                                 mislabelled, gzipped, brotli, encoded, halved, scrambled, quietcut,
                                  truncated,
                                  reset, chunkcut, chunked, unframed, overlong, goodbye, hang,
                                  hangup, slow, loris, endless, redirect, loop, foreign,

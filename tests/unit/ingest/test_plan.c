@@ -2,8 +2,10 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "ingest/again.h"
 #include "ingest/row.h"
+#include "ingest/spare.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -242,6 +244,49 @@ static void test_same_id_lends_its_link(void)
     catalog_close(c);
 }
 
+/* Links of further records are spares: they wait until those before them have failed. */
+static void test_spares(void)
+{
+    struct catalog *c = fresh();
+    struct catalog_row row;
+    struct todo_item item = {.track_id = "a", .url = mem_strdup("http://x/1"), .attempts = 4};
+    import(c, HEAD ROW("a", "http://x/1") ROW("a", "nan") ROW("a", "http://x/1")
+                  ROW("a", "http://x/2"));
+    CHECK(spare_take(c, &item));
+    CHECK_STR(item.url, "http://x/2");
+    CHECK_U64(item.n_spares_tried, 3);
+    CHECK_U64(item.attempts, 0);
+    CHECK(!spare_take(c, &item));
+    mem_free(item.url);
+    /* The row has failed with all of them when one more comes, and when that is changed. */
+    change(c, 1, ROW_GONE, 0);
+    const char *grown = HEAD ROW("a", "http://x/1") ROW("a", "nan") ROW("a", "http://x/1")
+        ROW("a", "http://x/2") ROW("a", "http://x/3");
+    import(c, grown);
+    CHECK_OK(catalog_get(c, 1, &row, &e), &e);
+    CHECK_U64(row.state, ROW_RESOLVED);
+    CHECK_STR(catalog_row_link(&row), "http://x/3");
+    CHECK_STR(row.url, "http://x/1");
+    CHECK_U64(row.n_spares_tried, 4);
+    CHECK_U64(row.attempts, 0);
+    change(c, 1, ROW_DEAD, 0);
+    import(c, HEAD ROW("a", "http://x/1") ROW("a", "http://x/4"));
+    CHECK_U64(result.n_changed, 1);
+    CHECK_OK(catalog_get(c, 1, &row, &e), &e);
+    CHECK_STR(catalog_row_link(&row), "http://x/4");
+    change(c, 1, ROW_DONE, 0);
+    import(c, HEAD ROW("a", "http://x/1") ROW("a", "http://x/5"));
+    CHECK_U64(count_state(c, ROW_DONE), 1);
+    /* A new link of the first record goes before what was found in place of the old one. */
+    change(c, 1, ROW_REJECTED, 0);
+    import(c, HEAD ROW("a", "http://x/6"));
+    CHECK_OK(catalog_get(c, 1, &row, &e), &e);
+    CHECK_U64(row.state, ROW_DIRECT);
+    CHECK_STR(catalog_row_link(&row), "http://x/6");
+    CHECK_U64(row.n_spares_tried, 0);
+    catalog_close(c);
+}
+
 static void test_http_may_be_refused(void)
 {
     struct catalog *c = fresh();
@@ -448,6 +493,7 @@ int main(void)
     RUN(test_changed_links);
     RUN(test_same_link_under_two_ids);
     RUN(test_same_id_lends_its_link);
+    RUN(test_spares);
     RUN(test_http_may_be_refused);
     RUN(test_tail_that_is_still_written);
     RUN(test_long_texts_are_cut);

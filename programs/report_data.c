@@ -157,9 +157,11 @@ static bool read_model(const struct dataset *d, const char *name, struct report_
     struct buf metrics;
     snprintf(out->name, sizeof out->name, "%s", name);
     buf_init(&out->curves_svg, CURVES_BYTES_MAX);
+    buf_init(&out->distances_svg, CURVES_BYTES_MAX);
     if (!path_join(models, d->dir, "models", e) || !path_join(dir, models, name, e))
         return false;
     read_optional(dir, "curves.svg", &out->curves_svg);
+    read_optional(dir, "distances.svg", &out->distances_svg);
     buf_init(&metrics, METRICS_BYTES_MAX);
     read_optional(dir, "metrics.csv", &metrics);
     metrics_parse(buf_span(&metrics), &out->metrics);
@@ -204,7 +206,9 @@ void report_data_free(struct report_data *r)
         buf_release(&r->clips[i].png);
         buf_release(&r->clips[i].positive_png);
     }
-    for (size_t i = 0; i < STATUS_MODELS_MAX; i++)
+    for (size_t i = 0; i < STATUS_MODELS_MAX; i++) {
         buf_release(&r->models[i].curves_svg);
+        buf_release(&r->models[i].distances_svg);
+    }
     mem_free(r);
 }

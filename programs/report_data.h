@@ -23,7 +23,7 @@ struct report_clip {
 struct report_model {
     char name[STATUS_MODEL_NAME_BYTES];
     struct metrics metrics;
-    struct buf curves_svg; /* empty: there is none */
+    struct buf curves_svg, distances_svg; /* empty: there is none */
 };
 
 struct report_data {

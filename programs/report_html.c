@@ -5,8 +5,8 @@
 #include "programs/html.h"
 #include "programs/plot.h"
 #include "programs/report_calibration.h"
+#include "programs/report_parts.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -27,11 +27,6 @@ static void size(FILE *out, double n_bytes)
 {
     char text[COUNT_TEXT_BYTES];
     fputs(bytes_text(n_bytes, text), out);
-}
-
-static void heading(FILE *out, const char *id, const char *title)
-{
-    fprintf(out, "<h2 id=\"%s\">%s</h2>\n", id, title);
 }
 
 static void figure_count(FILE *out, const char *name, uint64_t n, const char *unit)
@@ -57,24 +52,6 @@ static size_t tally_bars(struct tally *t, struct plot_bar *out, size_t n_max)
     for (size_t i = 0; i < n; i++)
         out[i] = (struct plot_bar){items[i].name, items[i].n, items[i].n_marked};
     return n;
-}
-
-/* What the best epoch saves of the baseline's loss, as a share; NAN when it is not known. */
-static double model_gain(const struct report_model *m)
-{
-    return 1 - m->metrics.best.val_loss / m->metrics.best.baseline_loss;
-}
-
-/* The model that gains most; NULL when none has figures. */
-static const struct report_model *best_model(const struct report_data *r)
-{
-    const struct report_model *best = NULL;
-    for (size_t i = 0; i < r->n_models; i++) {
-        double gain = model_gain(&r->models[i]);
-        if (isfinite(gain) && (best == NULL || gain > model_gain(best)))
-            best = &r->models[i];
-    }
-    return best;
 }
 
 /* ---------------------------------------------------------------- head */
@@ -116,12 +93,12 @@ static void head(const struct dataset *d, const struct report_data *r, int64_t m
     figure_count(out, "Clips", store->clips, "views included");
     figure_size(out, "Store", (double)store->file_bytes, "on disk");
     figure_size(out, "A clip", clip_bytes, "stored");
-    const struct report_model *best = best_model(r);
+    const struct report_model *best = report_best_model(r);
     if (best != NULL)
         fprintf(
             out,
             "<div><dt>Loss</dt><dd>%.1f %%<span class=\"unit\">%s the baseline</span></dd></div>\n",
-            100 * fabs(model_gain(best)), model_gain(best) > 0 ? "below" : "above");
+            100 * fabs(report_model_gain(best)), report_model_gain(best) > 0 ? "below" : "above");
     else
         figure_count(out, "Requests", r->status.requests, "made");
     fputs("</dl>\n", out);
@@ -208,7 +185,7 @@ static void causes_table(struct status *s, FILE *out)
 static void section_fetched(struct report_data *r, FILE *out)
 {
     const struct status *s = &r->status;
-    heading(out, "fetched", "What was fetched");
+    report_heading(out, "fetched", "What was fetched");
     if (s->rows == 0) {
         fputs("<p>Nothing yet: <code>refrain run</code> has not read the catalogue.</p>\n", out);
         return;
@@ -323,7 +300,7 @@ static void section_music(struct report_data *r, FILE *out)
 {
     if (r->n_with_genre == 0 && r->n_with_tags == 0 && r->n_with_year == 0)
         return;
-    heading(out, "music", "The music");
+    report_heading(out, "music", "The music");
     fputs("<p class=\"soft\"><span class=\"key done\"></span>stored \u2003 "
           "<span class=\"key pale\"></span>in the catalogue</p>\n<div class=\"pair\">\n",
           out);
@@ -413,7 +390,7 @@ static void section_clips(const struct dataset *d, const struct report_data *r, 
     if (r->n_clips == 0)
         return;
     const struct feature_spec spec = feature_spec_from_settings(&d->settings);
-    heading(out, "clips", "A few clips");
+    report_heading(out, "clips", "A few clips");
     fprintf(out, "<p class=\"soft\">Log-mel spectrograms as they are stored, %" PRIu32 " bands, ",
             spec.n_mels);
     if (feature_spec_is_bounded(&spec))
@@ -432,7 +409,7 @@ static void section_store(const struct dataset *d, const struct report_data *r, 
     const struct store_stat *s = &r->status.store;
     if (s->clips == 0)
         return;
-    heading(out, "store", "The store");
+    report_heading(out, "store", "The store");
     double clip_bytes = (double)s->payload_bytes / (double)s->clips;
     double float_bytes = r->n_clips > 0 ? 4.0 * r->clips[0].n_frames * r->clips[0].n_mels : 0;
     /* The ancestor kept the clip's samples as float32. */
@@ -465,144 +442,6 @@ static void section_store(const struct dataset *d, const struct report_data *r, 
             record_dtype_name(s->dtype), s->max_err_db, s->rms_err_db, s->root);
 }
 
-/* ---------------------------------------------------------------- models */
-
-static void cell_number(FILE *out, double value)
-{
-    fputs("<td class=\"n\">", out);
-    if (isfinite(value))
-        fprintf(out, "%.4g", value);
-    else
-        fputs("\u2013", out);
-    fputs("</td>", out);
-}
-
-static void model_row(FILE *out, const struct report_model *m)
-{
-    const struct metrics_line *best = &m->metrics.best;
-    double gain = 100 * model_gain(m);
-    fputs("<tr><td>", out);
-    html_text(out, m->name);
-    fputs("</td>", out);
-    cell_number(out, m->metrics.last.epoch);
-    cell_number(out, m->metrics.last.step);
-    cell_number(out, best->epoch);
-    cell_number(out, best->train_loss);
-    cell_number(out, best->val_loss);
-    cell_number(out, best->baseline_loss);
-    if (isfinite(gain))
-        fprintf(out, "<td class=\"n\"><span class=\"%s\">%.1f %% %s</span></td></tr>\n",
-                gain > 0 ? "good" : "bad", fabs(gain), gain > 0 ? "better" : "worse");
-    else
-        fputs("<td class=\"n\">\u2013</td></tr>\n", out);
-}
-
-static void section_models(const struct report_data *r, FILE *out)
-{
-    heading(out, "models", "Models");
-    if (r->n_models == 0) {
-        fputs("<p>None yet: <code>refrain train</code> makes one.</p>\n", out);
-        return;
-    }
-    fputs("<p>Triplet loss on tracks that training never saw, against the baseline: the same loss "
-          "on the spectrograms themselves, standardised and of unit length. Less is "
-          "better.</p>\n<div class=\"scroll\"><table><tr><th>Model</th><th class=\"n\">Epochs</th>"
-          "<th class=\"n\">Steps</th><th class=\"n\">Best epoch</th><th class=\"n\">Training</th>"
-          "<th class=\"n\">Validation</th><th class=\"n\">Baseline</th>"
-          "<th class=\"n\">Against it</th></tr>\n",
-          out);
-    for (size_t i = 0; i < r->n_models; i++)
-        model_row(out, &r->models[i]);
-    fputs("</table></div>\n", out);
-    for (size_t i = 0; i < r->n_models; i++) {
-        const struct report_model *m = &r->models[i];
-        if (m->curves_svg.len == 0)
-            continue;
-        /* As an image, so that nothing in the file reaches this page. */
-        fputs("<figure>\n<img alt=\"training, validation and baseline loss\" src=\"", out);
-        html_data_uri(out, "image/svg+xml", buf_span(&m->curves_svg));
-        fputs("\"/>\n</figure>\n", out);
-    }
-}
-
-/* ---------------------------------------------------------------- configuration */
-
-static const struct conf_key *key_find(struct span name)
-{
-    for (size_t i = 0; i < settings_table.n_keys; i++) {
-        const struct conf_key *key = &settings_table.keys[i];
-        size_t len = strlen(key->name), prefix = key->type == CONF_RATES ? len - 1 : len;
-        if (key->type == CONF_RATES ? name.len > prefix : name.len == len)
-            if (memcmp(key->name, name.ptr, prefix) == 0)
-                return key;
-    }
-    return NULL;
-}
-
-/* A family's default is a list of "NAME=VALUE". */
-static bool is_initial(const struct conf_key *key, const char *name, const char *value)
-{
-    if (key->type != CONF_RATES)
-        return strcmp(key->initial, value) == 0;
-    char assignment[CONF_NAME_BYTES * 2 + CONF_STR_BYTES];
-    int len = snprintf(assignment, sizeof assignment, "%s=%s", name + strlen(key->name) - 1, value);
-    const char *at = strstr(key->initial, assignment);
-    return at != NULL && (at == key->initial || at[-1] == ' ') &&
-           (at[len] == '\0' || at[len] == ' ');
-}
-
-/* conf_print's own lines, "key = value" between comments: one truth for how a value is written. */
-static void conf_row(FILE *out, const char *line, size_t len)
-{
-    const char *equals = memchr(line, '=', len);
-    if (len == 0 || line[0] == '#' || equals == NULL)
-        return;
-    size_t name_len = (size_t)(equals - line);
-    while (name_len > 0 && line[name_len - 1] == ' ')
-        name_len--;
-    const char *value = equals + 1;
-    size_t value_len = len - (size_t)(value - line);
-    while (value_len > 0 && *value == ' ') {
-        value++;
-        value_len--;
-    }
-    char name[CONF_NAME_BYTES * 2], text[CONF_STR_BYTES + 2];
-    snprintf(name, sizeof name, "%.*s", (int)name_len, line);
-    snprintf(text, sizeof text, "%.*s", (int)value_len, value);
-    const struct conf_key *key = key_find((struct span){line, name_len});
-    bool changed = key != NULL && !is_initial(key, name, text);
-    fprintf(out, "<tr%s><td><code>", changed ? " class=\"changed\"" : "");
-    html_text(out, name);
-    fputs("</code></td><td><code>", out);
-    html_text(out, text);
-    fputs("</code>", out);
-    if (key != NULL && key->unit[0] != '\0' && isdigit((unsigned char)text[0])) {
-        fputs(" <span class=\"soft\">", out);
-        html_text(out, key->unit);
-        fputs("</span>", out);
-    }
-    fputs("</td><td class=\"soft\">", out);
-    html_text(out, key != NULL ? key->reason : "");
-    fputs("</td></tr>\n", out);
-}
-
-static void section_conf(struct span conf_text, FILE *out)
-{
-    heading(out, "configuration", "Configuration");
-    fputs("<p class=\"soft\">Values other than the default stand on a tinted ground.</p>\n"
-          "<div class=\"scroll\"><table class=\"conf\"><tr><th>Key</th><th>Value</th>"
-          "<th>What it does</th></tr>\n",
-          out);
-    const char *at = conf_text.ptr, *end = at + conf_text.len;
-    while (at < end) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        size_t len = (size_t)((newline == NULL ? end : newline) - at);
-        conf_row(out, at, len);
-        at += len + 1;
-    }
-    fputs("</table></div>\n", out);
-}
-
 /* ---------------------------------------------------------------- matching */
 
 static void section_matching(const struct dataset *d, FILE *out)
@@ -621,8 +460,8 @@ void report_html(const struct dataset *d, struct report_data *r, struct span con
     section_music(r, out);
     section_clips(d, r, out);
     section_store(d, r, out);
-    section_models(r, out);
+    report_models(r, out);
     section_matching(d, out);
-    section_conf(conf_text, out);
+    report_conf(conf_text, out);
     fputs("<footer>Made by refrain " REFRAIN_VERSION ".</footer>\n</body>\n</html>\n", out);
 }

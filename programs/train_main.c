@@ -202,6 +202,13 @@ static const struct scores *eval_column(const struct evaluate_result *r, int col
     return column <= BASELINES ? &r->baselines[column - 1] : &r->untrained;
 }
 
+static const char *eval_column_name(int column)
+{
+    if (column == 0)
+        return "model";
+    return column <= BASELINES ? baseline_name((enum baseline)(column - 1)) : "untrained";
+}
+
 static void print_row(const char *what, const struct evaluate_result *r, size_t offset)
 {
     printf("%-26s", what);
@@ -239,9 +246,7 @@ static void print_eval(const struct evaluate_result *r)
            "works\n\n%-26s",
            r->n_clips, r->n_tracks, r->n_works, r->n_triplets, "");
     for (int c = 0; c < EVAL_COLUMNS; c++)
-        printf("  %-20s ", c == 0           ? "model"
-                           : c <= BASELINES ? baseline_name((enum baseline)(c - 1))
-                                            : "untrained");
+        printf("  %-20s ", eval_column_name(c));
     printf("\n");
     print_row("triplet loss (lower)", r, offsetof(struct scores, loss));
     print_row("copy finds its original", r, offsetof(struct scores, copies_r1));
@@ -266,6 +271,18 @@ static void print_eval(const struct evaluate_result *r)
     print_alarms(r);
 }
 
+/* distances.svg beside the model, for `refrain report`. A model of another data set gets none. */
+static bool write_distances(const struct dataset *d, const struct evaluate_result *r, struct err *e)
+{
+    char models[PATH_BYTES], model[PATH_BYTES], path[PATH_BYTES];
+    struct distances_row rows[EVAL_COLUMNS];
+    for (int c = 0; c < EVAL_COLUMNS; c++)
+        rows[c] = (struct distances_row){eval_column_name(c), &eval_column(r, c)->distances};
+    return path_join(models, d->dir, "models", e) && path_join(model, models, options.name, e) &&
+           path_join(path, model, "distances.svg", e) &&
+           distances_write(rows, EVAL_COLUMNS, options.name, path, e);
+}
+
 static const char *eval_by = "model"; /* refrain sends every other axis to refrain-match */
 
 static bool run_eval(const struct args *args, struct err *e)
@@ -285,7 +302,7 @@ static bool run_eval(const struct args *args, struct err *e)
         print_eval_json(&r);
     else
         print_eval(&r);
-    return true;
+    return options.model != NULL || write_distances(&dataset, &r, e);
 }
 
 /* ---------------------------------------------------------------- embed */

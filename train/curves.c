@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "train/svg.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,19 +44,6 @@ static double nice_step(double span, int n)
     return 10 * power;
 }
 
-static bool put_escaped(struct buf *out, const char *text, struct err *e)
-{
-    for (; *text != '\0'; text++) {
-        const char *named = *text == '<'   ? "&lt;"
-                            : *text == '>' ? "&gt;"
-                            : *text == '&' ? "&amp;"
-                                           : NULL;
-        if (!(named != NULL ? buf_printf(out, e, "%s", named) : buf_append(out, text, 1, e)))
-            return false;
-    }
-    return true;
-}
-
 static bool put_head(struct buf *out, const char *title, struct err *e)
 {
     return buf_printf(
@@ -63,7 +51,7 @@ static bool put_head(struct buf *out, const char *title, struct err *e)
                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" "
                "font-family=\"system-ui, sans-serif\" font-size=\"13\">\n<title>Loss over epochs: ",
                WIDTH, HEIGHT) &&
-           put_escaped(out, title, e) &&
+           svg_put_text(out, title, e) &&
            buf_printf(out, e,
                       "</title>\n<style>\n"
                       ".text{fill:#24292f}.soft{fill:#6e7781}.grid{stroke:#d8dee4;shape-rendering:"
@@ -81,7 +69,7 @@ static bool put_head(struct buf *out, const char *title, struct err *e)
                       "</style>\n<text class=\"text\" x=\"%d\" y=\"28\" font-size=\"17\" "
                       "font-weight=\"600\">Triplet loss: ",
                       LEFT) &&
-           put_escaped(out, title, e) && buf_printf(out, e, "</text>\n");
+           svg_put_text(out, title, e) && buf_printf(out, e, "</text>\n");
 }
 
 static bool put_axes(struct buf *out, const struct frame *f, struct err *e)

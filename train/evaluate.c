@@ -203,13 +203,14 @@ static bool fill_matrix_tiled(struct evaluation *v, enum baseline b, const uint6
 /* ---------------------------------------------------------------- figures */
 
 /* From the distances of the triplets last measured. */
-static struct figure loss_figure(struct evaluation *v)
+static struct figure loss_figure(struct evaluation *v, struct distances *out_distances)
 {
     const struct validation *val = &v->validation;
     double *losses = mem_alloc(val->n_triplets, sizeof *losses);
     for (size_t i = 0; i < val->n_triplets; i++)
         losses[i] = fmax(0.0, val->positive[i] - val->negative[i] + v->recipe.margin);
     struct figure f = figure_mean(losses, val->groups, val->n_triplets, v->recipe.seed);
+    distances_count(val->positive, val->negative, val->n_triplets, out_distances);
     mem_free(losses);
     return f;
 }
@@ -255,7 +256,7 @@ static bool score_model(struct evaluation *v, struct scores *s, struct err *e)
               embed_keys(&v->embedder, v->originals, v->n, y, e) &&
               embed_keys(&v->embedder, v->copies, v->n, x, e);
     if (ok) {
-        s->loss = loss_figure(v);
+        s->loss = loss_figure(v, &s->distances);
         fill_matrix(v, x, y, EMBEDDING_DIM);
         s->copies_r1 = copies_figure(v);
         fill_matrix(v, y, y, EMBEDDING_DIM);
@@ -272,7 +273,7 @@ static bool score_baseline(struct evaluation *v, enum baseline b, struct scores 
     if (!validation_baseline(&v->validation, v->store, b, v->snap.n_frames, v->snap.n_mels,
                              v->recipe.margin, &stats, e))
         return false;
-    s->loss = loss_figure(v);
+    s->loss = loss_figure(v, &s->distances);
     if (!fill_matrix_tiled(v, b, v->copies, e))
         return false;
     s->copies_r1 = copies_figure(v);

@@ -8,6 +8,7 @@
 #define REFRAIN_EVALUATE_H
 
 #include "train/alarms.h"
+#include "train/distances.h"
 #include "train/embed.h"
 #include "train/ranking.h"
 
@@ -26,6 +27,7 @@ struct scores {
     struct figure loss; /* triplet margin loss */
     struct figure copies_r1;
     struct figure two_choice, auc, map, mr1, p1, p10; /* NAN without groups */
+    struct distances distances;                       /* of the triplets */
 };
 
 struct evaluate_result {

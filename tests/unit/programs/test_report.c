@@ -254,6 +254,12 @@ static void test_models(void)
     page_make(&d, &page);
     CHECK_U64(count_of(&page, "25.0 % better"), 1); /* 0.6 against 0.8 */
     CHECK_U64(count_of(&page, "data:image/svg+xml;base64,"), 1);
+    CHECK_U64(count_of(&page, "refrain eval"), 0);
+    buf_release(&page);
+    model_file(&d, "distances.svg", "<svg><script>alert(4)</script></svg>");
+    page_make(&d, &page);
+    CHECK_U64(count_of(&page, "data:image/svg+xml;base64,"), 2);
+    CHECK_U64(count_of(&page, "refrain eval"), 1);
     check_stands_alone(&page);
     buf_release(&page);
     fixture_remove(d.dir);

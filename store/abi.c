@@ -361,6 +361,20 @@ void refrain_store_prefetch(struct refrain_store *s, const uint64_t *keys, size_
         store_prefetch(s->store, keys, n);
 }
 
+int refrain_store_pin(struct refrain_store *s, uint64_t budget_bytes,
+                      struct refrain_store_pinned *out, size_t out_bytes, char *err,
+                      size_t err_bytes)
+{
+    struct err e = {0};
+    struct store_pin_report report;
+    bool ok = handle_check(s, &e) && store_pin(s->store, &s->snap, budget_bytes, &report, &e);
+    if (ok && out) {
+        struct refrain_store_pinned pinned = {report.records, report.bytes, report.fraction};
+        memcpy(out, &pinned, size_min(out_bytes, sizeof pinned));
+    }
+    return finish(ok, &e, err, err_bytes);
+}
+
 /* ---------------------------------------------------------------- order */
 
 static bool order_take(const struct refrain_store *s, const struct refrain_store_order *order,

@@ -48,7 +48,7 @@ enum refrain_store_status {
 
 enum refrain_store_dtype {
     REFRAIN_STORE_F32 = 0, /* dB as float */
-    REFRAIN_STORE_U8 = 1   /* levels, dB = level * scale + offset (see stat); from a u8 store */
+    REFRAIN_STORE_U8 = 1   /* levels, dB = level * scale + offset (see stat); not of u12, f32 */
 };
 
 enum refrain_store_layout {
@@ -69,8 +69,8 @@ REFRAIN_STORE_API void refrain_store_close(struct refrain_store *s);
 struct refrain_store_stat {
     uint64_t n_keys, root, spec_hash; /* pinned */
     uint32_t n_frames, n_mels;        /* of every record */
-    uint32_t stored_as;               /* 1 u8, 2 u12, 3 f32 */
-    float scale, offset;              /* of u8 levels; 0 when the store is not u8 */
+    uint32_t stored_as;               /* 1 u8, 2 u12, 3 f32, 4 raw, 5 archive, 6 fast */
+    float scale, offset;              /* of 8-bit levels; 0 for u12 and f32 */
     uint32_t reserved;
     uint64_t n_tracks, file_bytes, payload_bytes; /* of the store as it is now */
     double max_err_db, rms_err_db;                /* measured when written, as it is now */
@@ -116,6 +116,21 @@ REFRAIN_STORE_API int refrain_store_read_batch(struct refrain_store *s, const ui
 /* Asks the kernel for the pages of these records; a hint, at once, never fails. */
 REFRAIN_STORE_API void refrain_store_prefetch(struct refrain_store *s, const uint64_t *keys,
                                               size_t n);
+
+struct refrain_store_pinned {
+    uint64_t records, bytes; /* bytes with what finding them takes */
+    double fraction;         /* of the handle's records: how many reads memory will answer */
+};
+
+/* Copies records, drawn by their keys, into memory of this process, compressed as they are, as many
+ * as fit budget_bytes; reads through any handle of this store take them from there. An epoch reads
+ * every record once, so a page cache that has room for half of the data answers 15 % of the reads,
+ * and a part that is never thrown out 50 %. Other threads may read meanwhile. Once, and until the
+ * last handle is closed: a second time is REFRAIN_STORE_USAGE. out (may be NULL) gets at most
+ * out_bytes. */
+REFRAIN_STORE_API int refrain_store_pin(struct refrain_store *s, uint64_t budget_bytes,
+                                        struct refrain_store_pinned *out, size_t out_bytes,
+                                        char *err, size_t err_bytes);
 
 /* ---------------------------------------------------------------- order */
 

@@ -6,12 +6,13 @@
 #include "store/reader.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
 /*
  * One mapping: the records, one after the other, and before them a table that finds them (open
- * addressing, at most half full). It is filled before the first read and never changed: no lock.
+ * addressing, at most half full). It is filled before readers see it and never changed: no lock.
  */
 struct slot {
     uint64_t key; /* of an empty slot: at is 0 */
@@ -79,6 +80,11 @@ static bool bytes_of_all(struct store *s, struct store_seat *seat,
         *out += value.mv_size;
     }
     return true;
+}
+
+static bool pinned_already(const struct store *s, struct err *e)
+{
+    return err_set(e, ERR_USAGE, "%s has a pinned part already", s->env.dir);
 }
 
 static bool pin_new(size_t n_records, uint64_t budget_bytes, struct pin **out, struct err *e)
@@ -171,8 +177,9 @@ bool store_pin(struct store *s, const struct store_snapshot *snap, uint64_t budg
 {
     struct store_seat *seat;
     struct pin *pin = NULL;
+    struct pin *none = NULL;
     if (s->pin)
-        return err_set(e, ERR_USAGE, "%s has a pinned part already", s->env.dir);
+        return pinned_already(s, e);
     if (!store_enter(s, &seat, e))
         return false;
     bool ok = pin_fill(s, seat, snap, budget_bytes, &pin, e);
@@ -182,7 +189,10 @@ bool store_pin(struct store *s, const struct store_snapshot *snap, uint64_t budg
         return err_wrap(e, "pin");
     }
     mlock(pin->memory, pin->used_bytes); /* against swapping, where it is allowed */
-    s->pin = pin;
+    if (!atomic_compare_exchange_strong(&s->pin, &none, pin)) {
+        pin_free(pin); /* another thread was faster */
+        return pinned_already(s, e);
+    }
     *out = (struct store_pin_report){.records = pin->records,
                                      .bytes = pin->used_bytes,
                                      .fraction = (double)pin->records / (double)snap->n_keys};

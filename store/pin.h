@@ -23,8 +23,7 @@ struct store_pin_report {
 
 /* Copies records of the snapshot, drawn by their keys alone, as many as fit budget_bytes, in the
  * order in which they lie on disk. Reads take them from there until the store is closed, and check
- * their checksums as always. Before the store is handed to threads, and once: a second time is
- * ERR_USAGE. */
+ * their checksums as always; other threads may read meanwhile. Once: a second time is ERR_USAGE. */
 MUST_CHECK bool store_pin(struct store *s, const struct store_snapshot *snap, uint64_t budget_bytes,
                           struct store_pin_report *out, struct err *e);
 

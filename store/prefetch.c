@@ -54,9 +54,10 @@ void store_seat_reserve(struct store_seat *seat, size_t n)
 void store_ask_for_pages(struct store *s, struct store_seat *seat, size_t n)
 {
     MDB_val *sorted = seat->values + seat->n_values_max;
+    const struct pin *pin = s->pin;
     size_t n_asked = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!s->pin || !pin_holds(s->pin, seat->values[i].mv_data))
+        if (!pin || !pin_holds(pin, seat->values[i].mv_data))
             sorted[n_asked++] = seat->values[i];
     }
     ask_for_pages(sorted, n_asked, s->env.page_bytes);

@@ -195,7 +195,8 @@ bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_va
 {
     MDB_val k = {sizeof key, &key};
     struct span pinned;
-    if (s->pin && pin_find(s->pin, key, &pinned)) {
+    const struct pin *pin = s->pin;
+    if (pin && pin_find(pin, key, &pinned)) {
         *out = (MDB_val){pinned.len, (void *)(uintptr_t)pinned.ptr};
         return true;
     }

@@ -23,7 +23,7 @@ struct store_seat {
 
 struct store {
     struct env env;
-    struct pin *pin;           /* set before there are threads, or NULL */
+    struct pin *_Atomic pin;   /* set once, or NULL */
     pthread_rwlock_t map_lock; /* read: a transaction is open; write: the map may move */
     pthread_mutex_t mutex;
     pthread_cond_t seat_free;

@@ -8,8 +8,8 @@ PyTorch's side is in refrain_store.torch, which alone imports torch.
 """
 
 from ._library import StoreError
-from .store import Order, Record, Stat, Store, clip_of, key_of, row_of, view_of
+from .store import Order, Pinned, Record, Stat, Store, clip_of, key_of, row_of, view_of
 
-__all__ = ["Order", "Record", "Stat", "Store", "StoreError", "clip_of", "key_of", "row_of",
+__all__ = ["Order", "Pinned", "Record", "Stat", "Store", "StoreError", "clip_of", "key_of", "row_of",
            "view_of"]
 __version__ = "0.1.0"

@@ -56,6 +56,10 @@ class CRecord(Structure):
                 ("augment", c_char * AUGMENT_BYTES)]
 
 
+class CPinned(Structure):
+    _fields_ = [("records", c_uint64), ("bytes", c_uint64), ("fraction", c_double)]
+
+
 class COrder(Structure):
     _fields_ = [("mode", c_uint32), ("size", c_uint32), ("seed", c_uint64), ("epoch", c_uint64),
                 ("position", c_uint64)]
@@ -70,6 +74,7 @@ _CHECKED = {
     "track": [c_void_p, c_uint64, c_char_p],
     "record": [c_void_p, c_uint64, POINTER(CRecord), c_size_t],
     "read_batch": [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int, c_int, c_uint32],
+    "pin": [c_void_p, c_uint64, POINTER(CPinned), c_size_t],
     "epoch_length": [c_void_p, _order, _u64s],
     "order_next": [c_void_p, _order, c_void_p, c_size_t],
     "triplets_next": [c_void_p, _order, c_void_p, c_size_t],

@@ -12,7 +12,7 @@ from typing import Iterator, Sequence, Union
 import numpy as np
 
 from . import _library, _memory
-from ._library import COrder, CRecord, CStat, StoreError
+from ._library import COrder, CPinned, CRecord, CStat, StoreError
 
 PathLike = Union[str, "os.PathLike[str]"]
 KeysLike = Union[Sequence[int], np.ndarray]
@@ -79,6 +79,15 @@ class Record:
     max_err_db: float
     rms_err_db: float
     augment: str
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What Store.pin keeps in memory; `fraction` of the records, and so of an epoch's reads."""
+
+    records: int
+    bytes: int
+    fraction: float
 
 
 class Order:
@@ -269,7 +278,7 @@ class Store:
                    threads: int = 1) -> np.ndarray:
         """Decodes the records of these keys, in this order, to (n, frames, mels).
 
-        dtype float32 is dB; uint8 (of a store of u8, raw or archive) is levels, dB = level * scale + offset with
+        dtype float32 is dB; uint8 (of a store of 8 bits: not u12, f32) is levels, dB = level * scale + offset with
         stat()'s. `out` is used when given: C-contiguous, of that dtype and shape (its dtype
         counts then); else the array is new, in memory of an earlier one that nobody has any
         more. A missing key is a KeyError. The GIL is free while it reads."""
@@ -292,6 +301,19 @@ class Store:
         """Asks the kernel for these records' pages and returns at once; for batches to come."""
         keys = self._key_array(keys)
         _library.library().prefetch(self._live(), keys.ctypes.data, len(keys))
+
+    def pin(self, nbytes: int) -> Pinned:
+        """Keeps as many records as fit in memory, compressed, and never throws them out: of data
+        twice as large as nbytes half of the reads then come from memory, in any order of reading,
+        where a page cache of that size answers 15 %. Once a store and process; a process that is
+        forked or unpickles the Store begins with nothing pinned (threads share what is). StoreError
+        the second time, and when nbytes are too little."""
+        nbytes = operator.index(nbytes)
+        if not 0 <= nbytes < 1 << 63:
+            raise ValueError(f"{nbytes} bytes to pin")
+        c = CPinned()
+        _library.library().call("pin", self._live(), nbytes, byref(c), sizeof(c))
+        return Pinned(c.records, c.bytes, c.fraction)
 
     @staticmethod
     def _key_array(keys: KeysLike) -> np.ndarray:

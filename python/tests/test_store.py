@@ -271,6 +271,37 @@ def test_threads(songs):
     assert not failures
 
 
+def test_pin(songs):
+    path, original = songs
+    with Store(path) as store, Store(path) as other:
+        before = store.read_batch(store.keys)
+        with pytest.raises(StoreError, match="too little") as caught:
+            store.pin(10)
+        assert caught.value.kind == "usage"
+        half = store.stat().payload_bytes // 2
+        pinned = store.pin(half)
+        assert 0 < pinned.records < len(store) and pinned.bytes <= half
+        assert pinned.fraction == pinned.records / len(store)
+        assert np.array_equal(store.read_batch(store.keys), before)
+        assert np.array_equal(other.read_batch(other.keys, threads=2), before)
+        with pytest.raises(StoreError, match="already"):
+            other.pin(half)
+        with pytest.raises(ValueError):
+            store.pin(-1)
+    assert np.abs(before - original).max() <= 0.157
+
+
+def test_fast_store(tmp_path):
+    for dtype in ("u8", "fast"):
+        (tmp_path / dtype).mkdir()
+        make_store(str(tmp_path / dtype), 0, 6, dtype)
+    u8, fast = Store(tmp_path / "u8"), Store(tmp_path / "fast")
+    assert fast.stat().stored_as == "fast"
+    for dtype in (np.float32, np.uint8):
+        assert np.array_equal(fast.read_batch(fast.keys, dtype=dtype),
+                              u8.read_batch(u8.keys, dtype=dtype))
+
+
 def test_nothing_stays_open(songs):
     def n_open():
         return sum(songs[0] in os.path.realpath(f"/proc/self/fd/{fd}")

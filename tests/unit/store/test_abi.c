@@ -343,6 +343,45 @@ static void *use_it(void *arg)
     return bad == 0 ? arg : NULL;
 }
 
+/* Beside readers, through any handle, once, and with the same values; two that ask at once get one
+ * pinned part between them. */
+static void *pin_it(void *arg)
+{
+    struct refrain_store_pinned pinned = {0};
+    char text[REFRAIN_STORE_ERR_BYTES];
+    int status = refrain_store_pin(arg, 1 << 20, &pinned, sizeof pinned, text, sizeof text);
+    if (status == REFRAIN_STORE_OK)
+        return pinned.records > 0 && pinned.fraction > 0.9 ? arg : dir;
+    return status == REFRAIN_STORE_USAGE && strstr(text, "pinned part already") ? NULL : dir;
+}
+
+static void test_pin(void)
+{
+    enum { THREADS = 2 };
+    pthread_t threads[THREADS], reader;
+    void *results[THREADS], *read = NULL;
+    struct refrain_store *s = open_it(), *other = open_it();
+    struct refrain_store_pinned pinned;
+    CHECK(refrain_store_pin(s, 10, &pinned, sizeof pinned, why, sizeof why) == REFRAIN_STORE_USAGE);
+    CHECK(strstr(why, "too little"));
+    CHECK(refrain_store_pin(NULL, 1 << 20, NULL, 0, why, sizeof why) == REFRAIN_STORE_USAGE);
+    CHECK(pthread_create(&reader, NULL, use_it, s) == 0);
+    for (size_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, pin_it, i == 0 ? s : other) == 0);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], &results[i]);
+    pthread_join(reader, &read);
+    CHECK(read == s);
+    CHECK((results[0] == s && results[1] == NULL) || (results[0] == NULL && results[1] == other));
+    CHECK(use_it(s) == s);
+    CHECK(refrain_store_pin(other, 1 << 20, NULL, 0, why, sizeof why) == REFRAIN_STORE_USAGE);
+    refrain_store_close(other);
+    refrain_store_close(s);
+    s = open_it(); /* another store, nothing pinned */
+    CHECK(refrain_store_pin(s, 1 << 20, NULL, 0, why, sizeof why) == REFRAIN_STORE_OK);
+    refrain_store_close(s);
+}
+
 static void test_threads(void)
 {
     enum { THREADS = 3 };
@@ -411,6 +450,7 @@ int main(void)
     RUN(test_wrong_orders);
     RUN(test_after_a_fork);
     RUN(test_threads);
+    RUN(test_pin);
 #ifndef __SANITIZE_ADDRESS__
     RUN(test_fork_beside_an_opener);
 #endif

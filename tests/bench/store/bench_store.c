@@ -4,7 +4,8 @@
  * the same float32 values in the same run, because a figure in clips/s means little without the
  * machine; rates are the best of several short windows, because machines have other things to do.
  *
- *     bench_store [LOGMELS.f32]     raw float32 clips of 431 frames by 128 mels, or made-up ones
+ *     bench_store [LOGMELS.f32 [DTYPE]]     raw float32 clips of 431 frames by 128 mels, or made-up
+ *                                           ones; of all dtypes, or of one
  *
  * Cold means: the file is dropped from the page cache, and an epoch reads each record once. No
  * memory limit makes that worse, and none is needed to measure it.
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/queue.h"
 #include "base/rng.h"
 #include "store/batch.h"
 #include "store/compact.h"
@@ -23,6 +25,7 @@
 #include <lmdb.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +46,8 @@ enum {
     SMALL_BATCH = 4, /* stays in a core's cache */
     THREADS_MAX = 2,
     RUN_BYTES = 4 << 20, /* of the device's sequential rate */
+    COMMIT_BYTES = 8 << 20,
+    STAGED = 256,
     PURPOSE = 77
 };
 
@@ -186,23 +191,6 @@ static void bench_records(const struct clips *clips, enum record_dtype dtype, do
 
 /* ---------------------------------------------------------------- the store */
 
-static bool put_clip(struct store_writer *w, struct record_encoder *enc, const struct clips *clips,
-                     uint64_t row, struct buf *record, struct err *e)
-{
-    char id[32];
-    bool added;
-    uint64_t now = clock_now_ns();
-    struct record_info meta = meta_template;
-    meta.source_id = row; /* no two are equal: each is stored */
-    snprintf(id, sizeof id, "TR%" PRIu64, row);
-    if (!record_encode(enc, clips->db + row % clips->n * VALUES, 80, &meta, record, e))
-        return false;
-    struct store_view view = {store_key(row, 0, 0), buf_span(record), ""};
-    struct store_track track = {row, id, row, &view, 1};
-    return store_put_track(w, &track, now, &added, e) &&
-           (!store_commit_due(w, now) || store_commit(w, e));
-}
-
 static uint64_t cpu_ns(clockid_t whose)
 {
     struct timespec t;
@@ -210,35 +198,147 @@ static uint64_t cpu_ns(clockid_t whose)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-static void bench_write(const char *dir, const struct clips *clips, enum record_dtype dtype)
+/* A clip on its way from the encoder to the writer. */
+struct staged {
+    struct buf record;
+    uint64_t row;
+};
+
+struct encoder {
+    const struct clips *clips;
+    enum record_dtype dtype;
+    struct queue *empty, *full; /* of struct staged */
+    uint64_t cpu_ns;
+};
+
+static void *encoder_run(void *arg)
+{
+    struct encoder *encoder = arg;
+    struct record_encoder *enc = record_encoder_new(encoder->dtype, 1);
+    struct record_info meta = meta_template;
+    struct err e = {0};
+    for (uint64_t row = 0; row < WRITTEN; row++) {
+        void *item;
+        bool ok = queue_pop(encoder->empty, &item) == QUEUE_OK;
+        struct staged *staged = item;
+        staged->row = meta.source_id = row; /* no two are equal: each is stored */
+        if (!ok || !record_encode(enc, encoder->clips->db + row % encoder->clips->n * VALUES, 80,
+                                  &meta, &staged->record, &e))
+            die(&e);
+        ok = queue_push(encoder->full, staged);
+        assert(ok);
+    }
+    queue_close(encoder->full);
+    encoder->cpu_ns = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+    record_encoder_free(enc);
+    return NULL;
+}
+
+static bool put_staged(struct store_writer *w, const struct staged *staged, struct err *e)
+{
+    char id[32];
+    bool added;
+    uint64_t now = clock_now_ns();
+    snprintf(id, sizeof id, "TR%" PRIu64, staged->row);
+    struct store_view view = {store_key(staged->row, 0, 0), buf_span(&staged->record), ""};
+    struct store_track track = {staged->row, id, staged->row, &view, 1};
+    return store_put_track(w, &track, now, &added, e) &&
+           (!store_commit_due(w, now) || store_commit(w, e));
+}
+
+/* As extract does it: encoding goes on in another thread, up to STAGED clips ahead, while the
+ * writer waits for the disk. Both on one core. Returns clips/s, and by their processor time. */
+static double write_store(const char *dir, const struct clips *clips, enum record_dtype dtype,
+                          double *per_cpu_s)
 {
     struct err e = {0};
     struct store_recipe recipe = {.spec_hash = 1, .dtype = dtype, .text = "bench"};
     struct store_writer_params params = {.map_bytes = UINT64_C(1) << 40,
                                          .commit_clips = 256,
-                                         .commit_bytes = 8 << 20,
+                                         .commit_bytes = COMMIT_BYTES,
                                          .commit_ns = 5 * NS_PER_S};
     struct store_writer *w = NULL;
-    struct record_encoder *enc = record_encoder_new(dtype, 1);
-    struct buf record;
-    buf_init(&record, RECORD_MAX_BYTES);
+    struct staged *staged = mem_zalloc(STAGED, sizeof *staged);
+    struct encoder encoder = {clips, dtype, queue_new(STAGED), queue_new(STAGED), 0};
+    pthread_t thread;
+    void *item;
+    for (size_t i = 0; i < STAGED; i++) {
+        buf_init(&staged[i].record, RECORD_MAX_BYTES);
+        bool pushed = queue_push(encoder.empty, &staged[i]);
+        assert(pushed);
+    }
     if (!store_writer_open(dir, &recipe, &params, &w, &e))
         die(&e);
     uint64_t start = clock_now_ns(), cpu = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-    for (uint64_t row = 0; row < WRITTEN; row++) {
-        if (!put_clip(w, enc, clips, row, &record, &e))
+    if (pthread_create(&thread, NULL, encoder_run, &encoder) != 0)
+        abort();
+    while (queue_pop(encoder.full, &item) == QUEUE_OK) {
+        if (!put_staged(w, item, &e))
             die(&e);
+        bool pushed = queue_push(encoder.empty, item);
+        assert(pushed);
     }
     if (!store_commit(w, &e))
         die(&e);
-    double s = (double)(clock_now_ns() - start) / 1e9,
-           cpu_s = (double)(cpu_ns(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9;
-    printf("write dtype=%s clips_per_s=%.0f goal=2000 clips_per_cpu_s=%.0f with encoding, on one "
-           "core, commits of 8 MB with full sync\n",
-           record_dtype_name(dtype), WRITTEN / s, WRITTEN / cpu_s);
+    pthread_join(thread, NULL);
+    double s = (double)(clock_now_ns() - start) / 1e9;
+    cpu = cpu_ns(CLOCK_THREAD_CPUTIME_ID) - cpu + encoder.cpu_ns;
+    *per_cpu_s = WRITTEN / ((double)cpu / 1e9);
     store_writer_close(w);
-    record_encoder_free(enc);
-    buf_release(&record);
+    for (size_t i = 0; i < STAGED; i++)
+        buf_release(&staged[i].record);
+    mem_free(staged);
+    queue_free(encoder.empty);
+    queue_free(encoder.full);
+    return WRITTEN / s;
+}
+
+/* What the disk takes of the same bytes written as a commit writes them: COMMIT_BYTES, waited for,
+ * then one page, waited for. Bytes a second. */
+static double sync_rate(const char *dir, uint64_t total)
+{
+    struct err e = {0};
+    char path[PATH_BYTES];
+    uint8_t *bytes = mem_alloc_aligned(COMMIT_BYTES, 1);
+    memset(bytes, 0x5a, COMMIT_BYTES);
+    if (!path_join(path, dir, "sync_rate", &e))
+        die(&e);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int page_fd = open(path, O_WRONLY | O_DSYNC | O_CLOEXEC);
+    uint64_t start = clock_now_ns(), at = 0;
+    for (; at < total; at += COMMIT_BYTES) {
+        if (pwrite(fd, bytes, COMMIT_BYTES, (off_t)at) != COMMIT_BYTES || fdatasync(fd) != 0 ||
+            pwrite(page_fd, bytes, 4096, 0) != 4096)
+            abort();
+    }
+    double rate = (double)at / ((double)(clock_now_ns() - start) / 1e9);
+    close(fd);
+    close(page_fd);
+    unlink(path);
+    mem_free(bytes);
+    return rate;
+}
+
+static void bench_write(const char *dir, const struct clips *clips, enum record_dtype dtype)
+{
+    struct err e = {0};
+    struct store *store = NULL;
+    struct store_stat st;
+    cpu_set_t all, one;
+    double per_cpu_s;
+    pthread_getaffinity_np(pthread_self(), sizeof all, &all);
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+    double rate = write_store(dir, clips, dtype, &per_cpu_s);
+    pthread_setaffinity_np(pthread_self(), sizeof all, &all);
+    if (!store_open(dir, &store, &e) || !store_stat(store, &st, &e))
+        die(&e);
+    store_close(store);
+    double disk = sync_rate(dir, st.file_bytes) / ((double)st.file_bytes / WRITTEN);
+    printf("write dtype=%s clips_per_s=%.0f goal=2000 clips_per_cpu_s=%.0f disk_clips_per_s=%.0f "
+           "to_disk=%.2f with encoding, on one core, commits of 8 MB with full sync\n",
+           record_dtype_name(dtype), rate, per_cpu_s, disk, rate / disk);
 }
 
 /* ---------------------------------------------------------------- warm */
@@ -510,21 +610,27 @@ static void remove_store(const char *dir)
 
 int main(int argc, char **argv)
 {
-    static const enum record_dtype read[] = {RECORD_U8, RECORD_RAW, RECORD_ARCHIVE};
+    static const enum record_dtype read[] = {RECORD_U8, RECORD_FAST, RECORD_RAW, RECORD_ARCHIVE};
     const char *tmp = getenv("TMPDIR");
     char dir[PATH_BYTES];
     struct clips clips = clips_load(argc > 1 ? argv[1] : NULL);
     double copy_us = memcpy_us(&clips);
     printf("material clips=%zu frames=%d mels=%d from=%s memcpy_us=%.1f\n", clips.n, FRAMES, MELS,
            argc > 1 ? argv[1] : "made-up", copy_us);
-    for (int t = 1; t < RECORD_DTYPES; t++)
-        bench_records(&clips, (enum record_dtype)t, copy_us);
+    const char *only = argc > 2 ? argv[2] : NULL;
+    for (int t = 1; t < RECORD_DTYPES; t++) {
+        if (!only || strcmp(only, record_dtype_name((enum record_dtype)t)) == 0)
+            bench_records(&clips, (enum record_dtype)t, copy_us);
+    }
     snprintf(dir, sizeof dir, "%.3000s/refrain-bench-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(dir))
         return 1;
     for (size_t i = 0; i < ARRAY_LEN(read); i++) {
+        if (only && strcmp(only, record_dtype_name(read[i])) != 0)
+            continue;
         bench_write(dir, &clips, read[i]);
-        bench_reads(dir, copy_us, read[i] == RECORD_U8 ? " goal=20000" : "");
+        bench_reads(dir, copy_us,
+                    read[i] == RECORD_U8 || read[i] == RECORD_FAST ? " goal=20000" : "");
         if (read[i] != RECORD_ARCHIVE)
             bench_cold(dir, record_dtype_name(read[i]));
         remove_store(dir);

@@ -191,7 +191,7 @@ static const struct conf_key keys[] = {
     {"train.margin", CONF_F64, AT(train.margin), "1", 0, 4, "", "margin of the triplet loss", NULL},
     {"train.temperature", CONF_F64, AT(train.temperature), "0.1", 0.001, 10, "",
      "of ntxent: cosines are divided by it", NULL},
-    {"train.negatives", CONF_ENUM, AT(train.negatives), "batch", 0, 0, "",
+    {"train.negatives", CONF_ENUM, AT(train.negatives), "semi_hard", 0, 0, "",
      "what pushes an anchor away: the one clip drawn for it, or of the other songs of the batch "
      "all, the nearest beyond the positive, the nearest",
      "drawn|batch|semi_hard|hardest"},

@@ -79,7 +79,8 @@ struct copy_match {
 void copy_compare(const struct fingerprint *known, const struct copy_query *query, double n_songs,
                   struct copy_match *out);
 
-/* Expected number of segments as good by chance, for prints of n_a and n_b codes in n_songs. */
-double copy_evalue(double score, size_t n_a, size_t n_b, double n_songs);
+/* Expected number of segments as good by chance, for prints of n_a and n_b codes in n_songs when so
+ * many takes were tried. */
+double copy_evalue(double score, size_t n_a, size_t n_b, size_t n_takes, double n_songs);
 
 #endif

@@ -132,20 +132,22 @@ void copy_compare(const struct fingerprint *known, const struct copy_query *quer
     if (best_take == NULL)
         return;
     copy_describe(query, best_take, known, &best, out);
-    out->evalue = copy_evalue(best.score, known->n_codes, query->takes[0].print.n_codes, n_songs);
+    out->evalue = copy_evalue(best.score, known->n_codes, query->takes[0].print.n_codes,
+                              query->n_takes, n_songs);
 }
 
 /* ---------------------------------------------------------------- chance */
 
 /* Best scores of 16,000 unrelated pairs of composed songs, every take tried: the tail from one in
  * ten to one in a thousand. Where 302 codes (30 s) lie against 302, it begins at LOCATION and falls
- * by e each SCALE; it moves with the area by SLOPE (1 in theory, less because neighbouring offsets
- * and takes are alike). */
+ * by e each SCALE; it moves with the area by SLOPE and with the number of takes by TAKES_SLOPE (1
+ * in theory, less because neighbouring offsets and takes are alike). */
 static const double LOCATION = 12.5, SCALE = 5, SLOPE = 0.57, AREA = 302.0 * 302.0;
+static const double TAKES_SLOPE = 0.48, TAKES = 101;
 
-double copy_evalue(double score, size_t n_a, size_t n_b, double n_songs)
+double copy_evalue(double score, size_t n_a, size_t n_b, size_t n_takes, double n_songs)
 {
-    double area = fmax(1, (double)n_a) * fmax(1, (double)n_b);
-    double at = LOCATION + SCALE * SLOPE * log(area / AREA);
-    return n_songs * exp(-(score - at) / SCALE);
+    double area = fmax(1, (double)n_a) * fmax(1, (double)n_b), takes = fmax(1, (double)n_takes);
+    double wider = SLOPE * log(area / AREA) + TAKES_SLOPE * log(takes / TAKES);
+    return n_songs * exp(-(score - LOCATION) / SCALE + wider);
 }

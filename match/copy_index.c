@@ -219,8 +219,8 @@ static void verify(const struct copy_index *x, const struct copy_query *q,
     }
     out->song = c->song;
     copy_describe(q, best_take, known, &best, &out->match);
-    out->match.evalue =
-        copy_evalue(best.score, known->n_codes, q->takes[0].print.n_codes, (double)x->n_prints);
+    out->match.evalue = copy_evalue(best.score, known->n_codes, q->takes[0].print.n_codes,
+                                    q->n_takes, (double)x->n_prints);
 }
 
 static int by_evalue(const void *a, const void *b)

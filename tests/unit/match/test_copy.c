@@ -269,6 +269,16 @@ static void test_index(void)
     copy_index_free(index);
 }
 
+/* By hand, where 30 s lie against 30 s: e times fewer for each 5 of the score; the same score is
+ * rarer in a smaller area and where fewer takes were tried. */
+static void test_evalue(void)
+{
+    CHECK_NEAR(copy_evalue(12.5, 302, 302, 101, 1), 1, 1e-12);
+    CHECK_NEAR(copy_evalue(17.5, 302, 302, 101, 50), 50 * exp(-1), 1e-12);
+    CHECK_NEAR(copy_evalue(12.5, 302, 302, 1, 1), exp(-0.48 * log(101)), 1e-12);
+    CHECK(copy_evalue(40, 302, 33, 101, 1) < copy_evalue(40, 302, 302, 101, 1));
+}
+
 int main(void)
 {
     fill_wave();
@@ -280,5 +290,6 @@ int main(void)
     RUN(test_nothing_to_go_by);
     RUN(test_runs_do_not_depend_on_the_machine);
     RUN(test_index);
+    RUN(test_evalue);
     return test_done();
 }

@@ -62,6 +62,7 @@ MUST_CHECK bool cohort_keep(const char *dataset_dir, const struct library *l, ui
 
 /* The bytes of such a file; false, and *out untouched, when they are not of this library. */
 bool cohort_parse(struct span bytes, const struct library *l, uint64_t seed, struct cohort *out);
+size_t cohort_file_bytes(size_t n_songs); /* how many they are */
 
 /* The melody's score of two songs with both excesses off, and its P by the library's law. */
 static inline double cohort_level(const struct cohort *c, double score, const struct sequence *a,

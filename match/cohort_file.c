@@ -34,14 +34,21 @@ static bool is_of(const struct file_head *h, const struct library *l, uint64_t s
               h->n_members == size_min(l->n_songs, COHORT_SONGS);
     for (size_t i = 0; ok && i < h->n_members; i++)
         ok = h->members[i] < l->n_songs;
-    return ok;
+    for (size_t mode = 0; ok && mode < ALIGN_MODES; mode++)
+        ok = isfinite(h->laws[mode].location) && h->laws[mode].scale > 0;
+    return ok && isfinite(h->mean);
+}
+
+size_t cohort_file_bytes(size_t n_songs)
+{
+    return sizeof(struct file_head) + n_songs * sizeof(float);
 }
 
 bool cohort_parse(struct span bytes, const struct library *l, uint64_t seed, struct cohort *out)
 {
     struct file_head h;
     const size_t n = l->n_songs;
-    if (bytes.len != sizeof h + n * sizeof(float))
+    if (bytes.len != cohort_file_bytes(n))
         return false;
     memcpy(&h, bytes.ptr, sizeof h);
     float *excess = mem_alloc(size_max(1, n), sizeof *excess);
@@ -66,7 +73,7 @@ static bool file_read(const char *path, const struct library *l, uint64_t seed, 
 {
     struct err ignored = {0};
     struct buf file;
-    buf_init(&file, sizeof(struct file_head) + (size_t)SONGS_MAX * sizeof(float));
+    buf_init(&file, cohort_file_bytes(SONGS_MAX));
     bool ok = file_exists(path) && file_read_all(path, &file, &ignored) &&
               cohort_parse(buf_span(&file), l, seed, out);
     buf_release(&file);
@@ -92,7 +99,7 @@ static bool file_write(const char *path, const struct library *l, uint64_t seed,
     memcpy(h.laws, c->null.laws, sizeof h.laws);
     memcpy(h.members, c->members, sizeof h.members);
     h.checksum = checksum_of(&h, c->excess, c->n_songs);
-    buf_init(&file, sizeof h + (size_t)SONGS_MAX * sizeof(float));
+    buf_init(&file, cohort_file_bytes(SONGS_MAX));
     bool ok = buf_append(&file, &h, sizeof h, e) &&
               buf_append(&file, c->excess, c->n_songs * sizeof *c->excess, e) &&
               file_write_atomic(path, buf_span(&file), e);

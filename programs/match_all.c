@@ -1,11 +1,11 @@
 #include "programs/match_catalogue.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "base/program.h"
 #include "base/progress.h"
 #include "match/compare.h"
+#include "programs/match_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,31 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/*
- * DIR/matches.log is the memory of a run: a head that names the library and the threshold, then for
- * each song that was searched for its pairs and one entry that says it is done. Entries are
- * appended and have checksums; a run goes on behind the last song that is done, so that a kill at
- * any instant costs one song. A log of another library, threshold or program is begun anew.
- */
-enum { PAIRS_A_SONG_MAX = 256, LOG_BYTES_MAX = 1 << 30, CSV_BYTES_MAX = 1 << 30 };
+enum {
+    PAIRS_A_SONG_MAX = 256,
+    LOG_BYTES_MAX = 1 << 30,
+    CSV_BYTES_MAX = 1 << 30,
+    KEEP_EVERY = 256, /* songs: what was learnt of excesses is written */
+};
 
 /* A version shares at least this much of the shorter song; less is a borrowing. */
 static const double VERSION_SHARE = 0.5;
-
-struct log_head {
-    char magic[8];
-    uint64_t spec_hash, root, evalue_bits;
-};
-
-struct log_entry {
-    uint32_t song_i, other_i; /* other_i == song_i: all pairs of song_i stand before */
-    double evalue;
-    uint32_t from_ms, to_ms, other_from_ms, other_to_ms; /* the best passage */
-    int32_t shift_semitones;
-    float tempo_ratio, share; /* of the shorter song, by all passages */
-    uint32_t zero;
-    uint64_t checksum; /* of what stands before */
-};
 
 struct all {
     struct match_catalogue *c;
@@ -50,45 +34,7 @@ struct all {
     uint32_t *group; /* (n_songs): a union-find forest */
 };
 
-static uint64_t entry_checksum(const struct log_entry *entry)
-{
-    return hash64(entry, offsetof(struct log_entry, checksum), 0);
-}
-
 /* ---------------------------------------------------------------- log */
-
-static struct log_head head_of(const struct all *a)
-{
-    struct log_head h = {
-        .magic = "RFRNALL2", .spec_hash = sequence_spec_hash(), .root = a->c->library.root};
-    memcpy(&h.evalue_bits, &a->request->evalue, sizeof h.evalue_bits);
-    return h;
-}
-
-/* Keeps entries up to the last song that is done; returns how many bytes of the file these are. */
-static size_t log_take(struct all *a, const struct buf *file, struct err *e)
-{
-    const struct log_head head = head_of(a);
-    size_t good = 0;
-    if (file->len < sizeof head || memcmp(file->data, &head, sizeof head) != 0)
-        return 0;
-    good = sizeof head;
-    for (size_t at = good; at + sizeof(struct log_entry) <= file->len;) {
-        struct log_entry entry;
-        memcpy(&entry, file->data + at, sizeof entry);
-        at += sizeof entry;
-        if (entry.checksum != entry_checksum(&entry) || entry.song_i != a->n_done ||
-            entry.song_i >= a->c->library.n_songs || entry.other_i >= a->c->library.n_songs)
-            break;
-        if (entry.other_i != entry.song_i)
-            continue;
-        if (!buf_append(&a->log, file->data + good, at - good, e))
-            return 0;
-        good = at;
-        a->n_done++;
-    }
-    return good;
-}
 
 static bool log_open(struct all *a, struct err *e)
 {
@@ -107,11 +53,12 @@ static bool log_open(struct all *a, struct err *e)
     ok = len >= 0 && buf_reserve(&file, (size_t)len, e);
     if (ok && pread(a->fd, file.data, (size_t)len, 0) == len)
         file.len = (size_t)len;
-    size_t good = ok ? log_take(a, &file, e) : 0;
+    const struct match_log_head head =
+        match_log_head_make(a->c->library.root, a->request->evalue, a->request->exhaustive);
+    size_t good = 0;
+    ok = ok && match_log_parse(buf_span(&file), &head, a->c->library.n_songs, &a->log, &a->n_done,
+                               &good, e);
     if (ok && good == 0) {
-        const struct log_head head = head_of(a);
-        buf_reset(&a->log);
-        a->n_done = 0;
         ok = (ftruncate(a->fd, 0) == 0 && lseek(a->fd, 0, SEEK_SET) == 0) ||
              err_set_errno(e, ERR_FATAL, errno, "cannot begin %s", path);
         ok = ok && file_write_fd(a->fd, (struct span){&head, sizeof head}, e);
@@ -158,7 +105,7 @@ static bool add_pair(struct all *a, size_t song_i, const struct search_hit *hit,
     const struct library *l = &a->c->library;
     const struct sequence *x = &l->songs[song_i].sequence, *y = &l->songs[hit->song_i].sequence;
     struct match m = {0};
-    struct log_entry entry = {
+    struct match_log_entry entry = {
         .song_i = (uint32_t)song_i, .other_i = (uint32_t)hit->song_i, .evalue = hit->evalue};
     if (!match_compare(x, y, &a->c->cohort.null, (double)l->n_songs, &m, e))
         return false;
@@ -173,7 +120,7 @@ static bool add_pair(struct all *a, size_t song_i, const struct search_hit *hit,
         entry.share = (float)share_of(&m, x, y, a->request->evalue);
     }
     match_release(&m);
-    entry.checksum = entry_checksum(&entry);
+    match_log_seal(&entry);
     return buf_append(out, &entry, sizeof entry, e);
 }
 
@@ -184,14 +131,14 @@ static bool search_song(struct all *a, size_t song_i, struct err *e)
     static _Thread_local struct search_hit hits[PAIRS_A_SONG_MAX];
     const struct search_query q = {&a->c->library.songs[song_i].sequence, song_i, a->c->threads,
                                    a->request->exhaustive};
-    struct log_entry end = {.song_i = (uint32_t)song_i, .other_i = (uint32_t)song_i};
+    struct match_log_entry end = {.song_i = (uint32_t)song_i, .other_i = (uint32_t)song_i};
     size_t n = 0;
     struct buf entries;
     buf_init(&entries, (PAIRS_A_SONG_MAX + 1) * sizeof end);
     bool ok = search_run(&a->c->search, &q, PAIRS_A_SONG_MAX, hits, &n, e);
     for (size_t i = 0; ok && i < n && hits[i].evalue <= a->request->evalue; i++)
         ok = add_pair(a, song_i, &hits[i], &entries, e);
-    end.checksum = entry_checksum(&end);
+    match_log_seal(&end);
     ok = ok && buf_append(&entries, &end, sizeof end, e) &&
          file_write_fd(a->fd, buf_span(&entries), e) &&
          buf_append(&a->log, entries.data, entries.len, e);
@@ -210,7 +157,7 @@ static uint32_t group_root(struct all *a, uint32_t i)
 
 static int entry_compare(const void *a, const void *b)
 {
-    const struct log_entry *x = a, *y = b;
+    const struct match_log_entry *x = a, *y = b;
     uint32_t x_low = x->song_i < x->other_i ? x->song_i : x->other_i;
     uint32_t y_low = y->song_i < y->other_i ? y->song_i : y->other_i;
     uint32_t x_high = x->song_i ^ x->other_i ^ x_low, y_high = y->song_i ^ y->other_i ^ y_low;
@@ -223,14 +170,14 @@ static int entry_compare(const void *a, const void *b)
     return (x->song_i > y->song_i) - (x->song_i < y->song_i);
 }
 
-static bool is_same_pair(const struct log_entry *x, const struct log_entry *y)
+static bool is_same_pair(const struct match_log_entry *x, const struct match_log_entry *y)
 {
     return (x->song_i == y->song_i && x->other_i == y->other_i) ||
            (x->song_i == y->other_i && x->other_i == y->song_i);
 }
 
-static bool write_pairs(struct all *a, struct log_entry *entries, size_t n, struct all_report *r,
-                        struct err *e)
+static bool write_pairs(struct all *a, struct match_log_entry *entries, size_t n,
+                        struct all_report *r, struct err *e)
 {
     char path[PATH_BYTES];
     struct buf csv;
@@ -241,7 +188,7 @@ static bool write_pairs(struct all *a, struct log_entry *entries, size_t n, stru
                          "kind,track_id,other_id,evalue,share,start_s,end_s,other_start_s,"
                          "other_end_s,semitones,tempo_ratio\n");
     for (size_t i = 0; ok && i < n; i++) {
-        const struct log_entry *x = &entries[i];
+        const struct match_log_entry *x = &entries[i];
         bool is_version = (double)x->share >= VERSION_SHARE;
         if (x->song_i == x->other_i || (i > 0 && is_same_pair(x, &entries[i - 1])))
             continue;
@@ -296,8 +243,8 @@ static bool write_groups(struct all *a, struct all_report *r, struct err *e)
 
 static bool write_results(struct all *a, struct all_report *r, struct err *e)
 {
-    const size_t n = a->log.len / sizeof(struct log_entry), n_songs = a->c->library.n_songs;
-    struct log_entry *entries = mem_alloc(size_max(1, n), sizeof *entries);
+    const size_t n = a->log.len / sizeof(struct match_log_entry), n_songs = a->c->library.n_songs;
+    struct match_log_entry *entries = mem_alloc(size_max(1, n), sizeof *entries);
     if (n > 0)
         memcpy(entries, a->log.data, n * sizeof *entries);
     qsort(entries, n, sizeof *entries, entry_compare);
@@ -327,6 +274,8 @@ bool match_catalogue_all(struct match_catalogue *c, const struct all_request *r,
         else
             ok = search_song(&a, a.n_done, e);
         out->n_searched += ok;
+        if (ok && out->n_searched % KEEP_EVERY == 0)
+            ok = cohort_keep(c->dataset.dir, &c->library, c->dataset.settings.seed, &c->cohort, e);
         progress_update(&progress, clock_now_ns(), a.n_done + ok, "%s", "");
         if (!ok)
             break;

@@ -92,7 +92,6 @@ void arena_allocate(struct arena *a)
 {
     assert(a->base == NULL);
     a->base = mem_alloc_aligned(size_max(a->total_bytes, 1), 1);
-    memset(a->base, 0, size_max(a->total_bytes, 1));
 }
 
 void arena_poison(struct arena *a, int32_t tick)

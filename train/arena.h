@@ -33,8 +33,8 @@ int32_t arena_add(struct arena *a, size_t bytes, int32_t first, int32_t last);
 /* Lengthens an item's life so that it covers `tick`. */
 void arena_extend(struct arena *a, int32_t item, int32_t tick);
 
-void arena_plan(struct arena *a); /* sets offsets and total_bytes, allocates nothing */
-void arena_allocate(struct arena *a);
+void arena_plan(struct arena *a);     /* sets offsets and total_bytes, allocates nothing */
+void arena_allocate(struct arena *a); /* not cleared: what is never used never becomes resident */
 
 static inline void *arena_ptr(const struct arena *a, int32_t item)
 {

@@ -385,3 +385,16 @@ bool checkpoint_read(const struct checkpoint_file *f, const struct checkpoint *i
         return err_wrap(e, "%s", f->path);
     return true;
 }
+
+bool checkpoint_build(const struct checkpoint_file *f, struct recipe *recipe, uint32_t threads,
+                      size_t n_pictures, struct norm *norm, struct net **out, struct err *e)
+{
+    const char *fastest = backend_fastest_precision("cnn"); /* of float32 */
+    bool same = strcmp(recipe->precision, fastest) == 0;
+    *out = net_new(same ? backend_of_precision(fastest) : &backend_dnn,
+                   threads != 0 ? threads : (uint32_t)recipe->threads, recipe->seed);
+    if (!model_build(*out, &recipe->model, (int32_t)n_pictures, e))
+        return false;
+    struct checkpoint into = {.recipe = recipe, .params = net_params(*out), .norm = norm};
+    return checkpoint_read(f, &into, e);
+}

@@ -67,6 +67,13 @@ MUST_CHECK bool checkpoint_open(const char *path, struct checkpoint_file *out,
                                 struct recipe *recipe, struct err *e);
 void checkpoint_close(struct checkpoint_file *f); /* safe on {0}, may run twice */
 
+/* The network of an open file, for vectors only: n_pictures a batch, float32, with the convolutions
+ * that it was trained with where they are fast here. Gives the net in *out, which may be half-built
+ * after an error: net_free it in either case. */
+MUST_CHECK bool checkpoint_build(const struct checkpoint_file *f, struct recipe *recipe,
+                                 uint32_t threads /* 0: as in training */, size_t n_pictures,
+                                 struct norm *norm, struct net **out, struct err *e);
+
 /* Fills params and norm, and where they are not NULL position, history and adam. A missing tensor,
  * another shape and a value that is not finite are errors that name it; nothing in `into` is to be
  * used then. */

@@ -99,12 +99,7 @@ static bool open_model(struct evaluation *v, struct checkpoint_file *f, struct e
 
 static bool build_net(struct evaluation *v, const struct checkpoint_file *f, struct err *e)
 {
-    uint32_t threads = v->params->threads != 0 ? v->params->threads : (uint32_t)v->recipe.threads;
-    v->net = net_new(&backend_dnn, threads, v->recipe.seed);
-    if (!model_build(v->net, &v->recipe.model, NET_PICTURES, e))
-        return false;
-    struct checkpoint into = {.recipe = &v->recipe, .params = net_params(v->net), .norm = &v->norm};
-    if (!checkpoint_read(f, &into, e))
+    if (!checkpoint_build(f, &v->recipe, v->params->threads, NET_PICTURES, &v->norm, &v->net, e))
         return false;
     embedder_init(&v->embedder, v->store, v->net, &v->norm, v->snap.n_frames, v->snap.n_mels,
                   NET_PICTURES);

@@ -228,7 +228,6 @@ static void layout_params(struct params *p)
     p->value = mem_alloc_aligned(size_max(at, 1), sizeof *p->value);
     p->grad = mem_alloc_aligned(size_max(p->n_trainable, 1), sizeof *p->grad);
     memset(p->value, 0, at * sizeof *p->value);
-    memset(p->grad, 0, p->n_trainable * sizeof *p->grad);
 }
 
 /* A gradient is needed downstream of any parameter that is trained. */
@@ -389,6 +388,12 @@ bool net_finish(struct net *n, int32_t output, bool poison, struct err *e)
     arena_allocate(&n->arena);
     n->finished = true;
     return true;
+}
+
+void net_drop_memory(struct net *n)
+{
+    arena_release(&n->arena);
+    n->finished = false;
 }
 
 struct params *net_params(struct net *n)

@@ -114,6 +114,9 @@ struct shape net_shape(const struct net *n, int32_t tensor);
  * tick (tests). Parameters are zero until model_init or a checkpoint fills them. */
 MUST_CHECK bool net_finish(struct net *n, int32_t output, bool poison, struct err *e);
 
+/* From here on the net is its parameters: it cannot be run any more. */
+void net_drop_memory(struct net *n);
+
 struct params *net_params(struct net *n);
 size_t net_arena_bytes(const struct net *n);
 

@@ -13,7 +13,7 @@
 #include <sched.h>
 #include <string.h>
 
-enum { TRUNK_PICTURES = 16 }; /* of the whole network where it only fills the cache */
+enum { TRUNK_PICTURES = 8 }; /* of the whole network where it only fills the cache */
 
 static uint32_t count_cores(void)
 {

@@ -154,6 +154,7 @@ bool trainer_open_trunk(struct trainer *t, bool *out_stopped, struct err *e)
     if (!path_join(models, t->params->dir, "models", e) ||
         !trunk_open(&tp, t->store, &t->snap, &t->trunk, e) || !fill_trunk(t, cut, out_stopped, e))
         return err_wrap(e, "activations of the frozen layers");
+    net_drop_memory(t->whole);
     t->embedder.trunk = t->trunk;
     log_info("frozen layers are cached", "values=%zu clips_mb=%.1f", tp.n_values,
              (double)tp.n_values * sizeof(uint16_t) / 1e6);

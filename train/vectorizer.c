@@ -14,12 +14,7 @@ bool vectorizer_open(const char *dir, const char *name, uint32_t threads, size_t
     if (!path_join(models, dir, "models", e) || !path_join(model, models, name, e) ||
         !path_join(path, model, "best.safetensors", e) || !checkpoint_open(path, &f, &v.recipe, e))
         goto out;
-    v.net =
-        net_new(&backend_dnn, threads != 0 ? threads : (uint32_t)v.recipe.threads, v.recipe.seed);
-    if (!model_build(v.net, &v.recipe.model, (int32_t)n_pictures, e))
-        goto out;
-    struct checkpoint into = {.recipe = &v.recipe, .params = net_params(v.net), .norm = &v.norm};
-    if (!checkpoint_read(&f, &into, e))
+    if (!checkpoint_build(&f, &v.recipe, threads, n_pictures, &v.norm, &v.net, e))
         goto out;
     size_t floats = shape_count(net_shape(v.net, 0));
     v.pictures = mem_alloc_aligned(floats, sizeof *v.pictures);

@@ -14,7 +14,9 @@
 #include <omp.h>
 #include <string.h>
 
-enum { BLOCK_TILES = 96, SUMS_BYTES_MAX = 16 << 20 }; /* 2 MB of second cache at 64 channels */
+/* 96 tiles of 64 channels in and out fill a second cache of 2 MB. Wider ones do not fit at all, and
+ * share each load of the weights between as many tiles; but not more memory than this. */
+enum { BLOCK_TILES = 96, BLOCK_BYTES_MAX = 8 << 20, SUMS_BYTES_MAX = 16 << 20 };
 
 static size_t divide_up(size_t a, size_t b)
 {
@@ -22,10 +24,12 @@ static size_t divide_up(size_t a, size_t b)
 }
 
 /* Tiles a block: few pictures are cut finer, so that every thread has work. */
-static size_t block_tiles(size_t n_tiles, size_t n_parts)
+static size_t block_tiles(const struct winograd *g, size_t n_tiles, size_t n_parts)
 {
+    size_t tile_bytes = POINTS * (size_t)(g->c_in + g->c_out) * sizeof(float);
     size_t share = divide_up(divide_up(n_tiles, n_parts), PRODUCT_ROWS) * PRODUCT_ROWS;
-    return size_min(share, BLOCK_TILES);
+    size_t room = BLOCK_BYTES_MAX / tile_bytes / PRODUCT_ROWS * PRODUCT_ROWS;
+    return size_min(share, size_max(PRODUCT_ROWS, size_min(room, BLOCK_TILES)));
 }
 
 static size_t block_floats(size_t n_rows, size_t channels)
@@ -51,7 +55,7 @@ static struct filter filter_of(const struct winograd *g, bool turned)
         .weight_floats = (size_t)POINTS * (size_t)g->c_in * (size_t)g->c_out,
     };
     f.n_tiles = tiles_count(&f.from);
-    f.block_tiles = block_tiles(f.n_tiles, (size_t)g->threads);
+    f.block_tiles = block_tiles(g, f.n_tiles, (size_t)g->threads);
     f.n_blocks = divide_up(f.n_tiles, f.block_tiles);
     f.thread_floats = block_floats(f.block_tiles, (size_t)g->c_in) +
                       block_floats(f.block_tiles, (size_t)g->c_out);
@@ -138,7 +142,7 @@ static struct grid grid_of(const struct winograd *g)
     a.n_tiles = tiles_count(&a.in);
     a.n_columns = size_min(panels, divide_up(threads, size_min(threads, rows_max)));
     a.n_rows = size_min(rows_max, threads / a.n_columns);
-    a.block_tiles = block_tiles(a.n_tiles, a.n_rows);
+    a.block_tiles = block_tiles(g, a.n_tiles, a.n_rows);
     a.n_rows = size_min(a.n_rows, divide_up(a.n_tiles, a.block_tiles));
     a.thread_floats = block_floats(a.block_tiles, (size_t)g->c_in) +
                       block_floats(a.block_tiles, divide_up(panels, a.n_columns) * (size_t)PANEL);

@@ -152,6 +152,26 @@ static inline bool synth_groups(const char *path, uint64_t n_tracks)
     return fclose(f) == 0;
 }
 
+/* The store of `dir`, opened for reading. */
+struct synth_open {
+    struct store *store;
+    struct store_snapshot snap;
+};
+
+static inline bool synth_open(const char *dir, const struct synth_params *p, struct synth_open *out,
+                              struct err *e)
+{
+    *out = (struct synth_open){0};
+    return synth_store(dir, p, e) && store_open(dir, &out->store, e) &&
+           store_snapshot_init(out->store, &out->snap, e);
+}
+
+static inline void synth_close(struct synth_open *s)
+{
+    store_snapshot_release(&s->snap);
+    store_close(s->store);
+}
+
 /* A new directory under TMPDIR; synth_remove takes it away. */
 static inline void synth_dir(char out[256])
 {

@@ -11,8 +11,7 @@ enum { TRACKS = 60, FRAMES = 48, MELS = 32, N = 10 };
 static char dir[256];
 
 struct fixture {
-    struct store *store;
-    struct store_snapshot snap;
+    struct synth_open data;
     struct split split;
 };
 
@@ -28,19 +27,16 @@ static void begin(struct fixture *f)
                              .spec_hash = 7};
     *f = (struct fixture){0};
     synth_dir(dir);
-    CHECK_OK(synth_store(dir, &p, &e), &e);
-    CHECK_OK(store_open(dir, &f->store, &e), &e);
-    CHECK_OK(store_snapshot_init(f->store, &f->snap, &e), &e);
+    CHECK_OK(synth_open(dir, &p, &f->data, &e), &e);
     struct split_params sp = {.work_dir = dir, .seed = 1, .validation_share = 0.3};
-    CHECK_OK(split_init(f->store, &f->snap, &sp, &f->split, &e), &e);
+    CHECK_OK(split_init(f->data.store, &f->data.snap, &sp, &f->split, &e), &e);
     CHECK(f->split.validation.n_clips >= N && f->split.train.n_clips >= N);
 }
 
 static void end(struct fixture *f)
 {
     split_release(&f->split);
-    store_snapshot_release(&f->snap);
-    store_close(f->store);
+    synth_close(&f->data);
     synth_remove(dir);
 }
 
@@ -51,12 +47,12 @@ static struct alarms measure(struct fixture *f, const struct split_side *held_ou
     uint64_t originals[N], copies[N];
     struct figure auc = {auc_hi - 0.1, auc_hi - 0.2, auc_hi};
     for (size_t i = 0; i < N; i++) {
-        originals[i] = f->snap.keys[held_out->clips[i].first];
+        originals[i] = f->data.snap.keys[held_out->clips[i].first];
         copies[i] = originals[i] + 1;
     }
-    CHECK_OK(
-        alarms_measure(f->store, &f->snap, &f->split.train, originals, copies, N, &auc, &a, &e),
-        &e);
+    CHECK_OK(alarms_measure(f->data.store, &f->data.snap, &f->split.train, originals, copies, N,
+                            &auc, &a, &e),
+             &e);
     return a;
 }
 

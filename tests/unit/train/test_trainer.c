@@ -235,7 +235,7 @@ static void test_recipes_resume(void)
     check_refused(&p, "schedule_steps");
     p.epochs = 2;
     p.mining = MINE_HARDEST;
-    check_refused(&p, "its negatives is semi_hard, now it is hardest");
+    check_refused(&p, "its negatives is semi_hard+pairs, now it is hardest+pairs");
 }
 
 /* `auto` goes on as a run began, whatever this processor would choose for a new one. */

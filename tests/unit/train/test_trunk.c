@@ -15,12 +15,7 @@ enum { FRAMES = 16, MELS = 8, TRACKS = 6, VALUES = 100 };
 
 static char dir[256], models[300];
 
-struct fixture {
-    struct store *store;
-    struct store_snapshot snap;
-};
-
-static void begin(struct fixture *f)
+static void begin(struct synth_open *f)
 {
     struct err e = {0};
     struct synth_params p = {.seed = 1,
@@ -31,18 +26,15 @@ static void begin(struct fixture *f)
                              .dtype = RECORD_U8,
                              .spec_hash = 7};
     synth_dir(dir);
-    CHECK_OK(synth_store(dir, &p, &e), &e);
+    CHECK_OK(synth_open(dir, &p, f, &e), &e);
     snprintf(models, sizeof models, "%s/models", dir);
     CHECK_OK(file_make_dir(models, &e), &e);
-    CHECK_OK(store_open(dir, &f->store, &e), &e);
-    CHECK_OK(store_snapshot_init(f->store, &f->snap, &e), &e);
     CHECK_U64(f->snap.n_keys, 2 * TRACKS);
 }
 
-static void end(struct fixture *f)
+static void end(struct synth_open *f)
 {
-    store_snapshot_release(&f->snap);
-    store_close(f->store);
+    synth_close(f);
     synth_remove(dir);
 }
 
@@ -57,7 +49,7 @@ static void fill_values(uint64_t key, float *out)
         out[i] = bf16_to_f32(bf16_from_f32((float)(key % 1000) + 0.5f * (float)i));
 }
 
-static void append(struct trunk *t, const struct fixture *f, size_t first, size_t n)
+static void append(struct trunk *t, const struct synth_open *f, size_t first, size_t n)
 {
     struct err e = {0};
     float values[VALUES];
@@ -83,7 +75,7 @@ static void test_rounding(void)
 
 static void test_found_again(void)
 {
-    struct fixture f;
+    struct synth_open f;
     struct trunk *t;
     struct err e = {0};
     struct trunk_params p = params(1);
@@ -116,7 +108,7 @@ static void test_found_again(void)
 /* Where an index names more slots than the file of slots has, as after a lost write. */
 static void test_short_files(void)
 {
-    struct fixture f;
+    struct synth_open f;
     struct trunk *t;
     struct err e = {0};
     struct trunk_params p = params(2);
@@ -144,7 +136,7 @@ static void test_short_files(void)
 /* A record of the same key with other bytes: its activations are of something else. */
 static void test_changed_records(void)
 {
-    struct fixture f;
+    struct synth_open f;
     struct trunk *t;
     struct err e = {0};
     struct trunk_params p = params(3);
@@ -155,7 +147,7 @@ static void test_changed_records(void)
     trunk_close(t);
     char other[256], mine[256];
     memcpy(mine, dir, sizeof mine);
-    struct fixture g;
+    struct synth_open g;
     struct synth_params sp = {.seed = 99, /* same rows, other songs */
                               .n_tracks = TRACKS,
                               .n_frames = FRAMES,
@@ -186,7 +178,7 @@ static bool has_files(uint64_t hash)
 
 static void test_limit(void)
 {
-    struct fixture f;
+    struct synth_open f;
     struct trunk *t;
     struct err e = {0};
     begin(&f);
@@ -209,7 +201,7 @@ static void test_limit(void)
 
 static void test_lock(void)
 {
-    struct fixture f;
+    struct synth_open f;
     struct trunk *a, *b;
     struct err e = {0};
     struct trunk_params p = params(4);

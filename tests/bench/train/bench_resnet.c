@@ -32,12 +32,13 @@ static int compare(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-/* Seconds between two steps: their median. The last one has the validation behind it. */
-static double step_seconds(void)
+/* Seconds between two of the last n_steps: their median. Before them, filling a cache looks, too;
+ * the last one has the validation behind it. */
+static double step_seconds(size_t n_steps)
 {
     double between[STEPS_MAX];
     size_t n = 0;
-    for (size_t i = 1; i + 1 < n_stamps; i++)
+    for (size_t i = n_stamps - size_min(n_steps, n_stamps) + 1; i + 1 < n_stamps; i++)
         between[n++] = (double)(stamps[i] - stamps[i - 1]) / (double)NS_PER_S;
     qsort(between, n, sizeof *between, compare);
     return n > 0 ? between[n / 2] : NAN;
@@ -83,7 +84,7 @@ static bool print_json(const struct wish *w, struct err *e)
         return false;
     printf("{\"step_s\":%.5f,\"loader_wait\":%.5f,\"peak_rss_mb\":%.1f,\"anon_mb\":%.1f,"
            "\"kernels\":\"%s\"}\n",
-           step_seconds(), r.loader_wait, (double)memory_kib("VmHWM") / 1024.0,
+           step_seconds(w->steps), r.loader_wait, (double)memory_kib("VmHWM") / 1024.0,
            (double)peak_anon_kib / 1024.0, r.kernels);
     return true;
 }

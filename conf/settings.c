@@ -81,6 +81,9 @@ static const struct conf_key keys[] = {
 
     {"spool.high_water", CONF_U64, AT(spool.high_water_mib), "1024", 1, 1e9, "MiB",
      "fetch pauses while more waits for extract", NULL},
+    {"spool.bad_max", CONF_U64, AT(spool.bad_max_mib), "256", 0, 1e9, "MiB",
+     "audio that was set aside is kept up to this, to be looked at; its cause is kept in any case",
+     NULL},
 
     {"clip.policy", CONF_ENUM, AT(clip.policy), "random", 1, 256, "",
      "where clips are cut: one, drawn from seed and track, at the start or in the middle; all: "

@@ -80,7 +80,7 @@ struct settings {
         uint64_t pages;
     } resolve;
     struct {
-        uint64_t high_water_mib;
+        uint64_t high_water_mib, bad_max_mib;
     } spool;
     struct {
         int policy; /* enum clip_policy_setting; -N: N windows */

@@ -28,6 +28,7 @@
 
 enum { ROW_DIGITS_MIN = 10, ROW_DIGITS_MAX = 20, WHY_BYTES = 1024 };
 
+static const uint64_t BAD_BYTES_MAX = UINT64_C(256) << 20;
 static const char why_suffix[] = ".why";
 
 static_assert(ROW_DIGITS_MAX + 1 + 3 * TRACK_ID_MAX_BYTES + sizeof why_suffix <= SPOOL_NAME_BYTES,
@@ -35,6 +36,8 @@ static_assert(ROW_DIGITS_MAX + 1 + 3 * TRACK_ID_MAX_BYTES + sizeof why_suffix <=
 
 struct spool {
     int tmp_fd, new_fd, bad_fd;
+    uint64_t bad_max_bytes, bad_bytes; /* of audio in bad/, as it was counted and grew since */
+    uint32_t n_uncounted;              /* set aside since it was counted; 0: it never was */
     char path[PATH_BYTES];
 };
 
@@ -124,6 +127,7 @@ bool spool_open(const char *dataset_dir, struct spool **out, struct err *e)
 {
     struct spool *s = mem_zalloc(1, sizeof *s);
     s->tmp_fd = s->new_fd = s->bad_fd = -1;
+    s->bad_max_bytes = BAD_BYTES_MAX;
     if (!path_join(s->path, dataset_dir, "spool", e) || !file_make_dir(s->path, e) ||
         !open_part(s->path, "tmp", &s->tmp_fd, e) || !open_part(s->path, "new", &s->new_fd, e) ||
         !open_part(s->path, "bad", &s->bad_fd, e)) {
@@ -143,6 +147,11 @@ void spool_close(struct spool *s)
         if (fds[i] >= 0)
             close(fds[i]);
     mem_free(s);
+}
+
+void spool_limit_bad(struct spool *s, uint64_t max_bytes)
+{
+    s->bad_max_bytes = max_bytes;
 }
 
 /* A directory stream of its own, so that several passes do not share a position. */
@@ -400,6 +409,58 @@ bool spool_remove(struct spool *s, const struct spool_item *item, struct err *e)
     return true;
 }
 
+/* The item's name when `name` is the reason of one in bad/. */
+static bool parse_why_name(const char *name, struct spool_item *out)
+{
+    size_t len = strlen(name), suffix_len = sizeof why_suffix - 1;
+    char stem[SPOOL_NAME_BYTES];
+    if (len <= suffix_len || len - suffix_len >= sizeof stem ||
+        strcmp(name + len - suffix_len, why_suffix) != 0)
+        return false;
+    memcpy(stem, name, len - suffix_len);
+    stem[len - suffix_len] = '\0';
+    return spool_name_parse(stem, out);
+}
+
+static bool measure_bad(struct spool *s, uint64_t *out_files, uint64_t *out_bytes, struct err *e)
+{
+    *out_files = *out_bytes = 0;
+    DIR *dir = open_stream(s->bad_fd, s->path, e);
+    if (dir == NULL)
+        return false;
+    for (struct dirent *d; (d = readdir(dir)) != NULL;) {
+        struct spool_item item;
+        struct stat st;
+        if (parse_why_name(d->d_name, &item))
+            ++*out_files;
+        else if (spool_name_parse(d->d_name, &item) &&
+                 fstatat(s->bad_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            *out_bytes += (uint64_t)st.st_size;
+    }
+    closedir(dir);
+    return true;
+}
+
+/* Counts bad/ at first, and now and then when it seems full: people take from it. */
+static bool has_bad_room(struct spool *s, uint64_t n_bytes, bool *out, struct err *e)
+{
+    enum { COUNT_EACH = 64 };
+    uint64_t n_files;
+    for (bool is_fresh = false;; is_fresh = true) {
+        *out = s->n_uncounted > 0 && s->bad_bytes <= s->bad_max_bytes &&
+               n_bytes <= s->bad_max_bytes - s->bad_bytes;
+        bool is_due = s->n_uncounted == 0 || (!*out && s->n_uncounted >= COUNT_EACH);
+        if (is_fresh || !is_due)
+            break;
+        if (!measure_bad(s, &n_files, &s->bad_bytes, e))
+            return false;
+        s->n_uncounted = 1;
+    }
+    s->n_uncounted++;
+    s->bad_bytes += *out ? n_bytes : 0;
+    return true;
+}
+
 /* The reason goes first: an item in bad/ always has one; a reason without its item is written over
  * when the item is set aside again. */
 bool spool_set_aside(struct spool *s, const struct spool_item *item, const char *cause,
@@ -417,6 +478,11 @@ bool spool_set_aside(struct spool *s, const struct spool_item *item, const char 
     text[text_len] = '\n';
     if (!file_write_atomic(path, (struct span){text, text_len + 1}, e))
         return false;
+    bool has_room;
+    if (!has_bad_room(s, item->bytes, &has_room, e))
+        return false;
+    if (!has_room)
+        return spool_remove(s, item, e);
     if (renameat(s->new_fd, item->name, s->bad_fd, item->name) != 0)
         return err_set_errno(e, ERR_FATAL, errno, "cannot move %s/new/%s to bad/", s->path,
                              item->name);
@@ -445,33 +511,10 @@ static bool add_usage(void *arg, const struct spool_item *item)
     return true;
 }
 
-/* The item's name when `name` is the reason of one in bad/. */
-static bool parse_why_name(const char *name, struct spool_item *out)
-{
-    size_t len = strlen(name), suffix_len = sizeof why_suffix - 1;
-    char stem[SPOOL_NAME_BYTES];
-    if (len <= suffix_len || len - suffix_len >= sizeof stem ||
-        strcmp(name + len - suffix_len, why_suffix) != 0)
-        return false;
-    memcpy(stem, name, len - suffix_len);
-    stem[len - suffix_len] = '\0';
-    return spool_name_parse(stem, out);
-}
-
 bool spool_measure(struct spool *s, struct spool_usage *out, struct err *e)
 {
     *out = (struct spool_usage){0};
-    if (!spool_each(s, add_usage, out, e))
-        return false;
-    DIR *dir = open_stream(s->bad_fd, s->path, e);
-    if (dir == NULL)
-        return false;
-    for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-        struct spool_item item;
-        out->bad_files += spool_name_parse(d->d_name, &item);
-    }
-    closedir(dir);
-    return true;
+    return spool_each(s, add_usage, out, e) && measure_bad(s, &out->bad_files, &out->bad_bytes, e);
 }
 
 bool spool_each_bad(struct spool *s, spool_bad_fn *fn, void *arg, struct err *e)

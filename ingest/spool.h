@@ -6,7 +6,8 @@
  *     0000000123-TRIOREW128F424EAF0        catalogue row (10 digits) - track id, %XX-escaped
  *
  * extract removes the file only after the store's commit that holds its tensors; a bad preview is
- * moved to bad/ beside NAME.why, one line "CAUSE sentence".
+ * moved to bad/ beside NAME.why, one line "CAUSE sentence". Audio in bad/ is there to be looked at,
+ * and no more of it is kept than spool_limit_bad allows; the reasons are all kept.
  */
 #ifndef REFRAIN_SPOOL_H
 #define REFRAIN_SPOOL_H
@@ -27,6 +28,10 @@ struct spool_item {
 /* Opens DIR/spool, making what is missing. */
 MUST_CHECK bool spool_open(const char *dataset_dir, struct spool **out, struct err *e);
 void spool_close(struct spool *s);
+
+/* How much audio bad/ may hold, 256 MiB if nobody says: what is set aside beyond it leaves its
+ * reason alone. Removing files from bad/ makes room again. */
+void spool_limit_bad(struct spool *s, uint64_t max_bytes);
 
 /* Removes what a crash left in tmp/. Writer only (fetch), at start. */
 MUST_CHECK bool spool_clean(struct spool *s, struct err *e);
@@ -60,7 +65,7 @@ MUST_CHECK bool spool_list(struct spool *s, struct spool_item *out, size_t max, 
 MUST_CHECK bool spool_read(struct spool *s, const struct spool_item *item, uint64_t max_bytes,
                            struct buf *out, struct err *e);
 MUST_CHECK bool spool_remove(struct spool *s, const struct spool_item *item, struct err *e);
-/* To bad/ with its cause ("TOO_SHORT") and a sentence. */
+/* To bad/, while there is room, with its cause ("TOO_SHORT") and a sentence. */
 MUST_CHECK bool spool_set_aside(struct spool *s, const struct spool_item *item, const char *cause,
                                 const char *why, struct err *e);
 /* Moves the audio to `dir` instead of removing it (keep_audio). */
@@ -69,7 +74,9 @@ MUST_CHECK bool spool_keep(struct spool *s, const struct spool_item *item, const
 
 /* --- both, and status --- */
 struct spool_usage {
-    uint64_t new_files, new_bytes, bad_files;
+    uint64_t new_files, new_bytes;
+    uint64_t bad_files; /* reasons in bad/ */
+    uint64_t bad_bytes; /* of audio there */
 };
 MUST_CHECK bool spool_measure(struct spool *s, struct spool_usage *out, struct err *e);
 

@@ -201,6 +201,7 @@ static bool stage_open(struct stage *s, struct err *e)
         return err_wrap(e, "another extract works on this data set");
     if (!spool_open(s->dataset->dir, &s->spool, e) || !open_store(s, e))
         return false;
+    spool_limit_bad(s->spool, s->dataset->settings.spool.bad_max_mib << 20);
     if (s->dataset->settings.match.sequences) {
         if (!sequence_writer_open(s->dataset, &s->sequences, e))
             return false;

@@ -28,6 +28,12 @@ static bool has_file(const char *path)
     return path_join(full, dir, path, &e) && file_exists(full);
 }
 
+static void remove_file(const char *path)
+{
+    char full[PATH_BYTES];
+    CHECK(path_join(full, dir, path, &e) && unlink(full) == 0);
+}
+
 static void make_file(const char *path)
 {
     char full[PATH_BYTES];
@@ -197,6 +203,30 @@ static void test_set_aside(void)
     spool_close(s);
 }
 
+/* Reasons are kept, audio only while there is room. */
+static void test_bad_is_limited(void)
+{
+    struct spool *s = fresh();
+    struct spool_usage usage;
+    struct bad bad = {0};
+    spool_limit_bad(s, 12);
+    for (uint64_t i = 1; i <= 70; i++) {
+        struct spool_item item = publish(s, i, "x", "bytes");
+        CHECK_OK(spool_set_aside(s, &item, "SILENT", "why", &e), &e);
+        /* Somebody has looked at one: there is room again, sooner or later. */
+        if (i == 10)
+            remove_file("spool/bad/0000000001-x");
+    }
+    CHECK_OK(spool_measure(s, &usage, &e), &e);
+    CHECK_U64(usage.new_files, 0);
+    CHECK_U64(usage.bad_files, 70);
+    CHECK_U64(usage.bad_bytes, 10);
+    CHECK(has_file("spool/bad/0000000002-x") && !has_file("spool/bad/0000000003-x"));
+    CHECK_OK(spool_each_bad(s, take_bad, &bad, &e), &e);
+    CHECK_U64(bad.n, 70);
+    spool_close(s);
+}
+
 static void test_keep(void)
 {
     struct spool *s = fresh();
@@ -219,6 +249,7 @@ int main(void)
     RUN(test_clean);
     RUN(test_list_is_the_lowest_in_order);
     RUN(test_set_aside);
+    RUN(test_bad_is_limited);
     RUN(test_keep);
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", dir);

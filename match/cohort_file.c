@@ -9,7 +9,7 @@
 /* DIR/sequences.null; the bytes are in docs/FORMAT.md. */
 enum { SONGS_MAX = 1 << 24 };
 
-static const char magic[8] = "RFRNULL5";
+static const char magic[8] = "RFRNULL6";
 
 /* What stands in front of the excesses. */
 struct file_head {

@@ -2,6 +2,7 @@
 #include "store/export.h"
 #include "store/import.h"
 #include "store/reader.h"
+#include "store/tar.h"
 #include "tests/unit/store/fixture.h"
 
 #include <zlib.h>
@@ -334,6 +335,180 @@ static void test_refusals(void)
     fixture_remove(in_dir("to"));
 }
 
+/* One record of a store as its importer left it, (n, 1). */
+static void check_column(const char *file, const struct store_import_params *params, uint64_t row,
+                         const double *want, size_t n)
+{
+    struct err e = {0};
+    struct store_import_report r = {0};
+    float got[8];
+    assert(n <= ARRAY_LEN(got));
+    CHECK_OK(import_one("to", params, file, &r, &e), &e);
+    if (r.refused > 0)
+        CHECK_STR(last_refusal, "");
+    read_clip("to", store_key(row, 0, 0), n, 1, got);
+    for (size_t i = 0; i < n; i++)
+        CHECK_NEAR(got[i], want[i], 1e-4);
+}
+
+/* Numbers of other sizes and signs and the other order of bytes, written out. */
+static void test_kinds_of_numbers(void)
+{
+    enum { N = 4 };
+    static const double want[N] = {-1, -2, -80, 0};
+    static const struct {
+        const char *descr;
+        size_t n_bytes;
+        uint8_t bytes[4 * N];
+    } kinds[] = {
+        {"<i2", 2 * N, {0xff, 0xff, 0xfe, 0xff, 0xb0, 0xff, 0, 0}},
+        {">i2", 2 * N, {0xff, 0xff, 0xff, 0xfe, 0xff, 0xb0, 0, 0}},
+        {"|i1", N, {0xff, 0xfe, 0xb0, 0}},
+        {">i4", 4 * N, {255, 255, 255, 255, 255, 255, 255, 254, 255, 255, 255, 0xb0, 0}},
+        {">f4", 4 * N, {0xbf, 0x80, 0, 0, 0xc0, 0, 0, 0, 0xc2, 0xa0, 0, 0, 0}},
+        {"<f2", 2 * N, {0, 0xbc, 0, 0xc0, 0, 0xd5, 0, 0}},
+    };
+    struct store_import_params params = import_params();
+    params.dtype = RECORD_F32;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        char name[32];
+        snprintf(name, sizeof name, "kind%zu.npy", i);
+        write_npy(name, kinds[i].descr, N, 1, kinds[i].bytes, kinds[i].n_bytes);
+        check_column(name, &params, i, want, N);
+    }
+    fixture_remove(in_dir("to"));
+}
+
+/* The three ways in which Kaldi compresses, (4, 1) from -80 over a range of 80. */
+static void test_kaldi_by_hand(void)
+{
+    enum { N = 4 };
+    static const uint8_t head[16] = {0, 0, 0xa0, 0xc2, 0, 0, 0xa0, 0x42, N, 0, 0, 0, 1};
+    static const struct {
+        const char *name, *kind;
+        uint8_t bytes[12];
+        size_t n_bytes;
+        double want[N];
+    } kinds[] = {
+        /* percentiles at 0, 13107, 52428 and 65535 of 65535; values on the ends of the lines */
+        {"a.ark",
+         "CM ",
+         {0, 0, 0x33, 0x33, 0xcc, 0xcc, 0xff, 0xff, 0, 64, 192, 255},
+         12,
+         {-80, -64, -16, 0}},
+        {"b.ark",
+         "CM2 ",
+         {0, 0, 0x55, 0x55, 0xaa, 0xaa, 0xff, 0xff},
+         8,
+         {-80, -160 / 3.0, -80 / 3.0, 0}},
+        {"c.ark", "CM3 ", {0, 85, 170, 255}, 4, {-80, -160 / 3.0, -80 / 3.0, 0}},
+    };
+    struct store_import_params params = import_params();
+    params.dtype = RECORD_F32;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct err e = {0};
+        struct buf ark = {0};
+        buf_init(&ark, 1 << 10);
+        CHECK_OK(buf_append(&ark, kinds[i].name, 1, &e) && buf_append(&ark, " \0B", 3, &e) &&
+                     buf_append(&ark, kinds[i].kind, strlen(kinds[i].kind), &e) &&
+                     buf_append(&ark, head, sizeof head, &e) &&
+                     buf_append(&ark, kinds[i].bytes, kinds[i].n_bytes, &e) &&
+                     file_write_atomic(in_dir(kinds[i].name), buf_span(&ark), &e),
+                 &e);
+        check_column(kinds[i].name, &params, i, kinds[i].want, N);
+        buf_release(&ark);
+    }
+    fixture_remove(in_dir("to"));
+}
+
+/* A tar of two members, by hand; then with a digit turned, in the time of the second, that nobody
+ * else looks at. */
+static void test_damaged_tar(void)
+{
+    static const uint8_t zeros[2 * TAR_BLOCK_BYTES];
+    struct err e = {0};
+    float db[N_VALUES];
+    struct buf npy = {0}, tar = {0};
+    size_t second_at = 0;
+    struct store_import_params params = import_params();
+    struct store_import_report r;
+    fixture_clip(1, FIXTURE_FRAMES, FIXTURE_MELS, db);
+    write_npy("m.npy", "<f4", FIXTURE_FRAMES, FIXTURE_MELS, db, sizeof db);
+    buf_init(&npy, 1 << 20);
+    buf_init(&tar, 1 << 20);
+    CHECK_OK(file_read_all(in_dir("m.npy"), &npy, &e), &e);
+    for (int i = 0; i < 2; i++) {
+        struct tar_header h = {.mode = "0000644",
+                               .mtime = "00000000001",
+                               .type = '0',
+                               .magic = "ustar",
+                               .version = {'0', '0'}};
+        snprintf(h.name, sizeof h.name, "%d.npy", i);
+        snprintf(h.size, sizeof h.size, "%011zo", npy.len);
+        snprintf(h.checksum, sizeof h.checksum, "%06o", tar_checksum(&h));
+        second_at = tar.len;
+        size_t end = i == 0 ? 0 : 2 * TAR_BLOCK_BYTES;
+        CHECK_OK(buf_append(&tar, &h, sizeof h, &e) && buf_append(&tar, npy.data, npy.len, &e) &&
+                     buf_append(&tar, zeros, -npy.len % TAR_BLOCK_BYTES, &e) &&
+                     buf_append(&tar, zeros, end, &e),
+                 &e);
+    }
+    CHECK_OK(file_write_atomic(in_dir("t.tar"), buf_span(&tar), &e), &e);
+    CHECK_OK(import_one("to", &params, "t.tar", &r, &e), &e);
+    CHECK(r.tracks == 2 && r.refused == 0);
+    fixture_remove(in_dir("to"));
+    tar.data[second_at + offsetof(struct tar_header, mtime) + 10] ^= 1;
+    CHECK_OK(file_write_atomic(in_dir("t.tar"), buf_span(&tar), &e), &e);
+    CHECK_OK(import_one("to", &params, "t.tar", &r, &e), &e);
+    CHECK(r.refused == 1 && r.tracks == 1 && strstr(last_refusal, "checksum"));
+    fixture_remove(in_dir("to"));
+    buf_release(&npy);
+    buf_release(&tar);
+}
+
+/* The order of axes that a header says, and one that does not say it. */
+static void test_npy_headers(void)
+{
+    enum { N = 2, HEADER_BYTES = 118 };
+    static const float values[N * N] = {-1, -2, -3, -4};
+    static const struct {
+        const char *order;
+        float want[N * N];
+    } cases[] = {{"'fortran_order': False, ", {-1, -2, -3, -4}},
+                 {"'fortran_order': True, ", {-1, -3, -2, -4}},
+                 {"", {0}}};
+    struct store_import_params params = import_params();
+    params.dtype = RECORD_F32;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err e = {0};
+        struct store_import_report r;
+        struct buf npy = {0};
+        char text[HEADER_BYTES + 1], name[16];
+        float got[N * N];
+        buf_init(&npy, 1 << 10);
+        snprintf(name, sizeof name, "order%zu.npy", i);
+        int n =
+            snprintf(text, sizeof text, "{'descr': '<f4', %s'shape': (2, 2), }", cases[i].order);
+        memset(text + n, ' ', (size_t)(HEADER_BYTES - n));
+        text[HEADER_BYTES - 1] = '\n';
+        CHECK_OK(buf_append(&npy, "\x93NUMPY\1\0v", 9, &e) && buf_append(&npy, "", 1, &e) &&
+                     buf_append(&npy, text, HEADER_BYTES, &e) &&
+                     buf_append(&npy, values, sizeof values, &e) &&
+                     file_write_atomic(in_dir(name), buf_span(&npy), &e) &&
+                     import_one("to", &params, name, &r, &e),
+                 &e);
+        buf_release(&npy);
+        CHECK_U64(r.refused, cases[i].order[0] == '\0');
+        if (r.refused > 0) {
+            CHECK(strstr(last_refusal, ".npy header"));
+            continue;
+        }
+        read_clip("to", store_key(i, 0, 0), N, N, got);
+        CHECK(memcmp(got, cases[i].want, sizeof got) == 0);
+    }
+    fixture_remove(in_dir("to"));
+}
+
 /* A zip of one stored member, by hand: as it should be, then with a bit of its array turned. */
 static void test_damaged_zip(void)
 {
@@ -382,6 +557,10 @@ int main(void)
     RUN(test_foreign_values);
     RUN(test_foreign_shapes);
     RUN(test_refusals);
+    RUN(test_npy_headers);
+    RUN(test_kinds_of_numbers);
+    RUN(test_kaldi_by_hand);
+    RUN(test_damaged_tar);
     RUN(test_damaged_zip);
     fixture_remove(dir);
     return test_done();

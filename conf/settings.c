@@ -189,6 +189,10 @@ static const struct conf_key keys[] = {
      "then "
      "computed once; 0: none are kept",
      NULL},
+    {"train.pin", CONF_F64, AT(train.pin_gib), "0", 0, 1e6, "GiB",
+     "memory for records that stay there from one epoch to the next, where data exceed memory and "
+     "the disk is slow (refrain store doctor says whether it is); 0: none",
+     NULL},
     {"train.loss", CONF_ENUM, AT(train.loss), "triplet", 0, 0, "",
      "what is trained; the triplet loss is reported in any case", "triplet|ntxent"},
     {"train.margin", CONF_F64, AT(train.margin), "1", 0, 4, "", "margin of the triplet loss", NULL},

@@ -128,7 +128,7 @@ enum train_model_setting */
         int optimizer; /* enum train_optimizer_setting */
         int schedule;  /* enum train_schedule_setting */
         uint64_t warmup_steps, accumulate;
-        double temperature, gradient_clip, cache_gib;
+        double temperature, gradient_clip, cache_gib, pin_gib;
         bool jitter;
     } train;
     struct {

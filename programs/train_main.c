@@ -110,6 +110,7 @@ static bool run_train(const struct args *args, struct err *e)
         .accumulate = s->train.accumulate,
         .gradient_clip = s->train.gradient_clip,
         .cache_bytes = (uint64_t)(s->train.cache_gib * (double)(1 << 30)),
+        .pin_bytes = (uint64_t)(s->train.pin_gib * (double)(1 << 30)),
         .jitter = s->train.jitter,
         .resume = options.resume,
         .replace = options.replace,

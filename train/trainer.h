@@ -42,6 +42,7 @@ struct train_params {
     enum schedule_kind schedule;
     uint64_t warmup_steps;
     uint64_t accumulate;    /* batches a step, each with its own batch norm and negatives; 0: 1 */
+    uint64_t pin_bytes;     /* of records that stay in memory, store/pin.h; 0: none */
     uint64_t cache_bytes;   /* limit of the frozen layers' activations, train/trunk.h; 0: none are
                                kept. With jitter no clip is seen twice, and none are either */
     double gradient_clip;   /* global norm; 0: never */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/pin.h"
 #include "train/weights.h"
 
 #include <inttypes.h>
@@ -93,6 +94,9 @@ bool trainer_open_data(struct trainer *t, struct err *e)
         return false;
     if (t->snap.n_keys == 0)
         return err_set(e, ERR_PERM, "the store in %s is empty: run `refrain run` first", p->dir);
+    struct store_pin_report pinned;
+    if (p->pin_bytes > 0 && !store_pin(t->store, &t->snap, p->pin_bytes, &pinned, e))
+        return false;
     if (p->groups_path != NULL && !groups_load(p->groups_path, t->model_dir, &t->groups, e))
         return false;
     struct split_params sp = {.work_dir = t->model_dir,

@@ -215,12 +215,13 @@ def measure(tmp, name, n, cache_bytes, limit):
     return result
 
 
-NAMES = ["refrain u8", "refrain f32", "np.memmap", "LMDB+pickle", "HDF5 gzip", "HDF5 lzf", "Mosaic MDS",
-         "WebDataset"]
+NAMES = ["refrain u8", "refrain fast", "refrain f32", "np.memmap", "LMDB+pickle", "HDF5 gzip",
+         "HDF5 lzf", "Mosaic MDS", "WebDataset"]
 
 
 def size_of(tmp, name):
-    paths = {"refrain u8": "u8/features.mdb/*", "refrain f32": "f32/features.mdb/*", "np.memmap": NPY,
+    paths = {"refrain u8": "u8/features.mdb/*", "refrain fast": "fast/features.mdb/*",
+             "refrain f32": "f32/features.mdb/*", "np.memmap": NPY,
              "LMDB+pickle": f"{LMDB}/*", "HDF5 gzip": H5_GZIP, "HDF5 lzf": H5_LZF,
              "Mosaic MDS": f"{MDS}/*", "WebDataset": TAR}
     return sum(os.stat(path).st_blocks * 512 for path in glob.glob(f"{tmp}/{paths[name]}"))
@@ -242,7 +243,7 @@ def write_all(build, tmp, n):
 
 
 def write_formats(build, tmp, clips):
-    for dtype in ("u8", "f32"):
+    for dtype in ("u8", "fast", "f32"):
         write_ours(build, tmp, dtype)
     write_hdf5(clips, f"{tmp}/{H5_GZIP}", "gzip")
     write_hdf5(clips, f"{tmp}/{H5_LZF}", "lzf")

@@ -285,8 +285,11 @@ static double write_store(const char *dir, const struct clips *clips, enum recor
     cpu = cpu_ns(CLOCK_THREAD_CPUTIME_ID) - cpu + encoder.cpu_ns;
     *per_cpu_s = WRITTEN / ((double)cpu / 1e9);
     store_writer_close(w);
-    for (size_t i = 0; i < STAGED; i++)
-        buf_release(&staged[i].record);
+    queue_close(encoder.empty);
+    while (queue_pop(encoder.empty, &item) == QUEUE_OK) {
+        struct staged *done = item;
+        buf_release(&done->record);
+    }
     mem_free(staged);
     queue_free(encoder.empty);
     queue_free(encoder.full);

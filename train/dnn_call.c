@@ -15,8 +15,6 @@ static void *place_address(const struct net *n, struct place p)
 {
     switch (p.kind) {
     case AT_VALUE:
-        if (tensor_item(n, p.i) < 0)
-            return (void *)(uintptr_t)n->input; /* only ever a source */
         return tensor_value(n, p.i);
     case AT_GRAD:
         return tensor_grad(n, p.i);

@@ -120,7 +120,10 @@ static inline int32_t tensor_item(const struct net *n, int32_t tensor)
 /* Value and gradient of a tensor; the back end knows the element type. */
 static inline void *tensor_value(const struct net *n, int32_t tensor)
 {
-    return arena_ptr(&n->arena, tensor_item(n, tensor));
+    int32_t item = tensor_item(n, tensor);
+    if (item < 0)
+        return (void *)(uintptr_t)n->input; /* only ever read */
+    return arena_ptr(&n->arena, item);
 }
 
 static inline void *tensor_grad(const struct net *n, int32_t tensor)

@@ -71,7 +71,9 @@ static struct train_params params(const char *dir)
                                  .stop = look};
 }
 
-static struct report measure(uint64_t n_clips, uint32_t n_frames, uint32_t n_mels, uint32_t threads)
+/* With `cached`, fc alone is trained, behind cached activations. */
+static struct report measure(uint64_t n_clips, uint32_t n_frames, uint32_t n_mels, uint32_t threads,
+                             bool cached)
 {
     char dir[256];
     struct err e = {0};
@@ -83,6 +85,9 @@ static struct report measure(uint64_t n_clips, uint32_t n_frames, uint32_t n_mel
     } else {
         struct train_params p = params(dir);
         p.threads = threads;
+        p.unfreeze = cached ? "fc" : "all";
+        p.jitter = !cached;
+        p.cache_bytes = cached ? UINT64_C(4) << 30 : 0;
         r = run_apart(&p);
     }
     synth_remove(dir);
@@ -92,17 +97,23 @@ static struct report measure(uint64_t n_clips, uint32_t n_frames, uint32_t n_mel
 int main(int argc, char **argv)
 {
     uint64_t many = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
-    struct report few = measure(100, SMALL_FRAMES, SMALL_MELS, 1);
-    struct report some = measure(5000, SMALL_FRAMES, SMALL_MELS, 1);
-    struct report lots = measure(many, SMALL_FRAMES, SMALL_MELS, 1);
-    struct report real = measure(100, REAL_FRAMES, REAL_MELS, 0);
-    if (!few.ok || !some.ok || !lots.ok || !real.ok)
+    struct report few = measure(100, SMALL_FRAMES, SMALL_MELS, 1, false);
+    struct report some = measure(5000, SMALL_FRAMES, SMALL_MELS, 1, false);
+    struct report lots = measure(many, SMALL_FRAMES, SMALL_MELS, 1, false);
+    struct report few_cached = measure(5000, SMALL_FRAMES, SMALL_MELS, 1, true);
+    struct report lots_cached = measure(many, SMALL_FRAMES, SMALL_MELS, 1, true);
+    struct report real = measure(100, REAL_FRAMES, REAL_MELS, 0, false);
+    if (!few.ok || !some.ok || !lots.ok || !real.ok || !few_cached.ok || !lots_cached.ok)
         return 1;
     printf("train memory: RssAnon %.1f MB at 100 clips, %.1f MB at 5000 (the validation list is at "
            "its bound), %.1f MB at %" PRIu64 "; growth from 5000 %.2f MB (target below 1)\n",
            (double)few.anon_kib / 1024.0, (double)some.anon_kib / 1024.0,
            (double)lots.anon_kib / 1024.0, many,
            ((double)lots.anon_kib - (double)some.anon_kib) / 1024.0);
+    printf("behind a cached trunk: RssAnon %.1f MB at 5000 clips, %.1f MB at %" PRIu64
+           "; growth %.2f MB (target below 1)\n",
+           (double)few_cached.anon_kib / 1024.0, (double)lots_cached.anon_kib / 1024.0, many,
+           ((double)lots_cached.anon_kib - (double)few_cached.anon_kib) / 1024.0);
     printf("train speed: %.0f pictures/s of 431 x 128 on %u threads, RssAnon %.0f MB, loader wait "
            "%.2f %% of a step (target below 2), kernels %s\n",
            real.result.clips_per_s, real.result.threads, (double)real.anon_kib / 1024.0,

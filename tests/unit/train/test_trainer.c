@@ -134,6 +134,11 @@ static void test_resume_refuses_another_run(void)
     p.seed = 1;
     p.learning_rate = 0.5;
     check_refused(&p, "learning_rate");
+    p = params("whole");
+    p.steps_per_epoch = 5;
+    p.resume = true;
+    p.model = "resnet18";
+    check_refused(&p, "its model is cnn, now it is resnet18");
     p = params("nothing-here");
     p.resume = true;
     check_refused(&p, "last.safetensors");
@@ -157,6 +162,13 @@ static void test_resume_refuses_another_store(void)
     CHECK_OK(synth_store(dir, &more, &e), &e);
     p.resume = true;
     check_refused(&p, "store_root");
+    char command[400];
+    snprintf(command, sizeof command, "rm -rf '%s/features.mdb'", dir);
+    CHECK(system(command) == 0);
+    more.spec_hash = SPEC + 1;
+    more.n_tracks = 60;
+    CHECK_OK(synth_store(dir, &more, &e), &e);
+    check_refused(&p, "spec");
 }
 
 /* Jitter changes what is seen, and resuming repeats it. */
@@ -283,6 +295,11 @@ static void test_cached_trunk(void)
     CHECK(after.st_mtime == before.st_mtime);
     CHECK_NEAR(cached.best_val_loss, plain.best_val_loss, 0.01);
     CHECK(cached.best_val_loss != plain.best_val_loss); /* bfloat16 */
+    p.name = "cached-fc";                               /* no layer before the average */
+    p.unfreeze = "fc";
+    CHECK_OK(train_run(&p, &again, &e), &e);
+    CHECK(isfinite(again.best_val_loss));
+    p.unfreeze = "layer3";
     p.name = "cached-small";
     p.cache_bytes = 1000;
     CHECK_OK(train_run(&p, &again, &e), &e);

@@ -75,11 +75,7 @@ void match_copies_json(const struct match_copies *c, const struct library *l, st
         json_object(j, NULL);
         json_str(j, "track", l->songs[c->hits[i].song].track_id);
         json_u64(j, "row", l->songs[c->hits[i].song].row);
-        json_f64(j, "evalue", m->evalue);
-        json_f64(j, "share", m->share);
-        json_f64(j, "bit_error_rate", m->bit_error_rate);
-        json_f64(j, "pitch_ratio", (double)m->pitch_ratio);
-        json_f64(j, "tempo_ratio", (double)m->tempo_ratio);
+        match_copy_json(m, j);
         json_u64(j, "from_ms", m->query_from_ms);
         json_u64(j, "to_ms", m->query_to_ms);
         json_u64(j, "other_from_ms", m->from_ms);

@@ -71,38 +71,6 @@ static bool compare_recordings(struct match_pair *p, struct err *e)
     return ok;
 }
 
-/* Milliseconds of one song that the segments with E-values up to MAYBE cover. */
-static uint64_t covered_ms(const struct match *m, bool of_a)
-{
-    uint64_t covered = 0, end = 0;
-    for (;;) { /* segments by where they begin; there are eight at most */
-        const struct segment *next = NULL;
-        uint64_t next_from = UINT64_MAX, next_to = 0;
-        for (size_t i = 0; i < m->n_segments; i++) {
-            const struct segment *s = &m->segments[i];
-            uint64_t from = of_a ? s->a_from_ms : s->b_from_ms;
-            uint64_t to = of_a ? s->a_to_ms : s->b_to_ms;
-            if (s->evalue <= MAYBE && to > end && u64_max(from, end) < next_from) {
-                next = s;
-                next_from = u64_max(from, end);
-                next_to = to;
-            }
-        }
-        if (next == NULL)
-            return covered;
-        covered += next_to - next_from;
-        end = next_to;
-    }
-}
-
-/* Of the shorter song. A phrase that is borrowed once and comes three times in its source covers
- * much of that and little of the borrower: the lesser counts. */
-static double shared_part(const struct match_pair *p)
-{
-    uint64_t covered = u64_min(covered_ms(&p->cover, true), covered_ms(&p->cover, false));
-    return (double)covered / (double)u64_max(1, u64_min(p->a.len_ms, p->b.len_ms));
-}
-
 static bool is_unchanged(const struct copy_match *m)
 {
     return m->pitch_ratio == 1 && m->tempo_ratio == 1;
@@ -123,7 +91,9 @@ enum match_verdict match_verdict_of(const struct match_pair *p)
         return MATCH_COPY;
     double evalue = p->has_cover ? p->cover.evalue : INFINITY;
     if (evalue <= SURE)
-        return shared_part(p) >= VERSION_SHARE ? MATCH_VERSION : MATCH_BORROWED;
+        return match_shared_part(&p->cover, p->a.len_ms, p->b.len_ms, MAYBE) >= VERSION_SHARE
+                   ? MATCH_VERSION
+                   : MATCH_BORROWED;
     return evalue <= MAYBE || c->evalue <= MAYBE ? MATCH_MAYBE : MATCH_NOTHING;
 }
 
@@ -371,15 +341,20 @@ static void json_song(struct json *j, const char *key, const struct match_song *
     json_end(j);
 }
 
-static void json_copy(struct json *j, const struct copy_match *m)
+void match_copy_json(const struct copy_match *m, struct json *j)
 {
-    json_object(j, "copy");
     json_f64(j, "evalue", m->evalue);
-    json_f64(j, "score", m->score);
     json_f64(j, "share", m->share);
     json_f64(j, "bit_error_rate", m->bit_error_rate);
     json_f64(j, "pitch_ratio", (double)m->pitch_ratio);
     json_f64(j, "tempo_ratio", (double)m->tempo_ratio);
+}
+
+static void json_copy(struct json *j, const struct copy_match *m)
+{
+    json_object(j, "copy");
+    match_copy_json(m, j);
+    json_f64(j, "score", m->score);
     json_u64(j, "a_from_ms", m->from_ms);
     json_u64(j, "a_to_ms", m->to_ms);
     json_u64(j, "b_from_ms", m->query_from_ms);

@@ -48,6 +48,8 @@ void match_pair_sentence(const struct match_pair *p, FILE *out);
 /* How the copy differs: "the same speed and pitch", "4.1 % faster, pitch and tempo". */
 enum { MATCH_TEXT_BYTES = 96 };
 const char *match_change_text(const struct copy_match *m, char out[MATCH_TEXT_BYTES]);
+struct json;
+void match_copy_json(const struct copy_match *m, struct json *j); /* its figures, as members */
 
 /* "0:47", "1:02:03" */
 const char *match_time_text(uint64_t ms, char out[MATCH_TEXT_BYTES]);

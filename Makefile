@@ -120,10 +120,11 @@ $(B)/obj/%.o: %.c $(B)/flags
 
 # The aligner works on its own thread's arrays only: nothing for TSan to watch, and thirty times slower
 # under its eyes.
-$(if $(filter thread,$(SAN)),$(eval $(B)/obj/match/align.o $(B)/obj/match/align_matrix.o: SANFLAGS =))
+$(if $(filter thread,$(SAN)),$(eval $(B)/obj/match/align.o $(B)/obj/match/align_matrix.o: private SANFLAGS =))
 
-# Its threads are those of oneDNN.
-$(B)/obj/train/winograd.o: ALL_CFLAGS += -fopenmp
+# Its threads are those of oneDNN, whose barriers TSan does not see.
+$(B)/obj/train/winograd.o: private ALL_CFLAGS += -fopenmp
+$(if $(filter thread,$(SAN)),$(eval $(patsubst %.c,$(B)/obj/%.o,$(wildcard train/winograd*.c)): private SANFLAGS =))
 
 define archive
 $(B)/lib/librefrain_$(1).a: $(patsubst %.c,$(B)/obj/%.o,$(filter $(1)/%,$(LIB_SRC)))

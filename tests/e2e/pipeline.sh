@@ -117,6 +117,7 @@ for name in best last; do
 done
 tap_ok "metrics.jsonl has a row an epoch and the untrained one" is "$(wc -l <"$model/metrics.jsonl")" 3
 tap_ok "eval" "$refrain" eval "$data" --groups "$corpus/truth.csv"
+tap_ok "eval draws the distances" grep -q '<svg' "$model/distances.svg"
 all_are_measured() {
     stored=$("$refrain" store stat "$data" --json | json_get clips) # each with one augmented view
     "$refrain" eval "$data" --model "$1" --groups "$corpus/truth.csv" --json >"$work/eval.json" &&

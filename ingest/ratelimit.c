@@ -69,6 +69,11 @@ static bool parse_http_date(const char *text, int64_t *out_s)
     return false;
 }
 
+bool ratelimit_server_s(const struct ratelimit_fields *f, int64_t *out_s)
+{
+    return parse_http_date(f->text[FIELD_DATE], out_s);
+}
+
 /* Digits alone; a number beyond `max` is `max`. */
 static bool parse_count(const char *text, uint64_t max, uint64_t *out)
 {

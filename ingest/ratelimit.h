@@ -55,6 +55,9 @@ struct ratelimit {
 
 void ratelimit_read(const struct ratelimit_fields *f, int64_t wall_s, struct ratelimit *out);
 
+/* The host's own clock, seconds since 1970 UTC. False when it does not tell. */
+bool ratelimit_server_s(const struct ratelimit_fields *f, int64_t *out_s);
+
 /* Retry-After: seconds or a date, which is held against the server's own Date when there is one.
  * False when it is missing, malformed or not in the future. */
 bool retry_after_parse(const char *value, const char *server_date, int64_t wall_s,

@@ -164,7 +164,7 @@ void stage_apply_answer(struct stage *s, struct todo_item *item, struct fetch_an
         return;
     }
     if (item->source != SOURCE_NONE && is_dead_link(a)) {
-        if (item->expires_s != 0 && stage_wall_ms(s) / 1000 >= item->expires_s)
+        if (item->expires_s != 0 && stage_link_clock_s(s) >= item->expires_s)
             stage_drop_expired(s, item);
         else
             end_item(s, item, ROW_GONE, v.cause, a->detail);

@@ -59,6 +59,7 @@ struct stage {
     size_t next_group_i;    /* whose turn it is */
     uint64_t now_ns, last_request_ns, drain_ns, watch_ns;
     bool has_session;
+    int64_t skew_s; /* what the clock of the sources is ahead of ours: they sign links by it */
     uint64_t n_ended, n_rows;
     struct watched_file csv;
     struct progress progress;
@@ -75,6 +76,12 @@ static inline uint64_t stage_now_ns(const struct stage *s)
 static inline int64_t stage_wall_ms(const struct stage *s)
 {
     return s->world->wall_ms(s->world->arg);
+}
+
+/* The time by which links expire, in seconds. */
+static inline int64_t stage_link_clock_s(const struct stage *s)
+{
+    return stage_wall_ms(s) / 1000 + s->skew_s;
 }
 
 /* ---------------------------------------------------------------- stage_import.c */

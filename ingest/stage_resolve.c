@@ -180,6 +180,9 @@ void stage_apply_page(struct stage *s, struct resolve_job *job, const struct fet
         apply_silence(s, job, group_i, a);
         return;
     }
+    int64_t server_s;
+    if (ratelimit_server_s(&a->limits, &server_s))
+        s->skew_s = server_s - stage_wall_ms(s) / 1000;
     enum source_verdict verdict = source_read(source, a->status, buf_span(&a->body), &page);
     if (verdict == SOURCE_THROTTLED) {
         (void)stage_tell_host(s, group_i, a, RETRY_THROTTLED, source->least_pause_ms);

@@ -144,7 +144,7 @@ static bool settle_without_request(struct stage *s, const struct todo_item *item
         stage_take_file(s, todo_take(s->todo, group_i));
         return true;
     }
-    if (item->expires_s == 0 || stage_wall_ms(s) / 1000 < item->expires_s - EXPIRY_MARGIN_S)
+    if (item->expires_s == 0 || stage_link_clock_s(s) < item->expires_s - EXPIRY_MARGIN_S)
         return false;
     stage_drop_expired(s, todo_take(s->todo, group_i));
     return true;

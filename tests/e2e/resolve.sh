@@ -169,6 +169,7 @@ tap_ok "half a JSON" mood cutjson '{"DEAD": 8}' source_broken
 tap_ok "bytes that are no UTF-8" mood badutf8 '{"DEAD": 8}' source_broken
 tap_ok "half a surrogate pair" mood surrogate '{"DEAD": 8}' source_broken
 tap_ok "brackets a hundred thousand deep" mood deep '{"DEAD": 8}' source_broken
+tap_ok "five megabytes" mood huge '{"DEAD": 8}' source_broken
 tap_ok "a page in place of an answer" mood page '{"DEAD": 8}' source_broken
 tap_ok "status 500" mood error500 '{"DEAD": 8}' source_http_500
 tap_ok "a connection that breaks" mood cutoff '{"DEAD": 8}' source_truncated

@@ -15,6 +15,7 @@
 #include "tests/test.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum { FLIGHTS_MAX = 64, WINDOW_LOG = 128 };
 static const int64_t REPLAY_EPOCH_S = 1798761600; /* 2027-01-01 */
@@ -75,7 +76,9 @@ struct sim {
     uint64_t now_ns;
     struct rng rng;
     uint64_t rtt_ns, jitter_ns;
-    uint64_t crash_ns; /* poll fails from then on; 0: never */
+    int64_t clock_off_s; /* the machine's clock is ahead of the hosts' by so much */
+    uint64_t jump_ns;    /* from then on it is behind by as much */
+    uint64_t crash_ns;   /* poll fails from then on; 0: never */
 
     size_t n_artists;
     const uint32_t *first; /* n_artists + 1 */
@@ -197,6 +200,11 @@ static void sim_finish(struct sim *s, struct sim_flight *f, enum net_result net)
     void *exchange = f->exchange;
     answer = (struct fetch_answer){.net = net, .status = f->status, .n_bytes = f->body.len};
     if (net == NET_OK) {
+        char line[64];
+        time_t host_s = (time_t)sim_wall_s(s);
+        size_t len =
+            strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT", gmtime(&host_s));
+        ratelimit_take_line(&answer.limits, line, len);
         answer.has_length = true;
         s->hooks.on_answer(s->hooks.arg, exchange);
         if (f->status == 200) {
@@ -304,7 +312,10 @@ static uint64_t sim_now_ns(void *arg)
 
 static int64_t sim_wall_ms(void *arg)
 {
-    return REPLAY_EPOCH_S * 1000 + (int64_t)(((struct sim *)arg)->now_ns / NS_PER_MS);
+    const struct sim *s = arg;
+    bool has_jumped = s->jump_ns != 0 && s->now_ns >= s->jump_ns;
+    int64_t off_s = has_jumped ? -s->clock_off_s : s->clock_off_s;
+    return (REPLAY_EPOCH_S + off_s) * 1000 + (int64_t)(s->now_ns / NS_PER_MS);
 }
 
 static bool sim_open(void *arg, const struct fetch_params *p, const struct fetch_hooks *hooks,

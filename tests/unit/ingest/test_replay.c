@@ -214,6 +214,32 @@ static void test_restarts_in_the_middle(void)
     mem_free(first);
 }
 
+/* The machine's clock is hours ahead of the hosts', and then as much behind: limits do not look at
+ * it, and links expire by the clock of those who signed them. */
+static void test_the_clock_jumps(void)
+{
+    enum { ARTISTS = 300, SONGS = 1500 };
+    uint32_t *first = make_songs(ARTISTS, SONGS);
+    for (int sign = -1; sign <= 1; sign += 2) {
+        struct sim *s = sim_new(ARTISTS, first, (struct span){preview, sizeof preview});
+        struct stage_result r;
+        struct catalog_totals t;
+        s->clock_off_s = sign * 7200;
+        s->jump_ns = s->now_ns + 15 * NS_PER_S;
+        clean();
+        write_csv(ARTISTS, first);
+        CHECK_OK(run(s, SOURCE_DEEZER, 8, &r, &t), &e);
+        report("clock jumps", s, &r);
+        CHECK_U64(t.states[ROW_DONE], SONGS);
+        CHECK_U64(s->deezer.n_violations, 0);
+        CHECK_U64(s->n_stale, 0);
+        CHECK(s->n_deezer <= ARTISTS + 64); /* asked again: what was queued when it jumped */
+        CHECK(s->now_ns > s->jump_ns);
+        mem_free(s);
+    }
+    mem_free(first);
+}
+
 /* The same run twice is the same to the nanosecond. */
 static void test_a_replay_is_the_same_each_time(void)
 {
@@ -250,6 +276,7 @@ int main(void)
     RUN(test_calls_are_what_the_artists_need);
     RUN(test_forty_hours_of_itunes);
     RUN(test_restarts_in_the_middle);
+    RUN(test_the_clock_jumps);
     RUN(test_a_replay_is_the_same_each_time);
     clean();
     return rmdir(dir) != 0 || test_done();

@@ -42,6 +42,7 @@ static void test_transport(void)
     check(NET_TIMEOUT, 200, SNIFF_AUDIO, RETRY_AGAIN, ROW_DEAD, "timeout");
     check(NET_TRUNCATED, 200, SNIFF_AUDIO, RETRY_AGAIN, ROW_DEAD, "truncated");
     check(NET_TOO_LARGE, 200, SNIFF_AUDIO, RETRY_NEVER, ROW_REJECTED, "too_large");
+    check(NET_ENCODING, 200, SNIFF_AUDIO, RETRY_AGAIN, ROW_REJECTED, "encoding");
     check(NET_PRIVATE, 0, SNIFF_EMPTY, RETRY_NEVER, ROW_DEAD, "private_address");
     check(NET_WITHDRAWN, 0, SNIFF_EMPTY, RETRY_WITHDRAWN, ROW_DEAD, "");
 }

@@ -41,4 +41,9 @@ struct match {
 };
 void match_release(struct match *m); /* safe on {0}, may run twice */
 
+/* What segments with E up to `evalue` cover, of the shorter song, 0 to 1. A phrase that comes once
+ * in one song and three times in the other covers much of that and little of the first: the lesser
+ * counts. What lies over each other counts once. */
+double match_shared_part(const struct match *m, uint64_t a_ms, uint64_t b_ms, double evalue);
+
 #endif

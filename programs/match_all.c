@@ -72,33 +72,6 @@ static bool log_open(struct all *a, struct err *e)
 
 /* ---------------------------------------------------------------- one song */
 
-/* Milliseconds of x covered by the segments with an E-value up to the threshold, over its length;
- * passages that lie over each other count once. */
-static double share_of(const struct match *m, const struct sequence *a, const struct sequence *b,
-                       double evalue)
-{
-    const bool by_a = a->n_frames <= b->n_frames;
-    const uint64_t len = sequence_ms(by_a ? a->n_frames : b->n_frames);
-    uint64_t covered = 0, at = 0;
-    for (size_t turn = 0; turn < m->n_segments; turn++) {
-        uint64_t from = UINT64_MAX, to = 0; /* the next passage behind `at` */
-        for (size_t i = 0; i < m->n_segments; i++) {
-            const struct segment *s = &m->segments[i];
-            uint64_t s_from = u64_max(at, by_a ? s->a_from_ms : s->b_from_ms);
-            uint64_t s_to = by_a ? s->a_to_ms : s->b_to_ms;
-            if (s->evalue <= evalue && s_to > s_from && s_from < from) {
-                from = s_from;
-                to = s_to;
-            }
-        }
-        if (to == 0)
-            break;
-        covered += to - from;
-        at = to;
-    }
-    return len > 0 ? (double)covered / (double)len : 0;
-}
-
 static bool add_pair(struct all *a, size_t song_i, const struct search_hit *hit, struct buf *out,
                      struct err *e)
 {
@@ -117,7 +90,8 @@ static bool add_pair(struct all *a, size_t song_i, const struct search_hit *hit,
         entry.other_to_ms = s->b_to_ms;
         entry.shift_semitones = s->shift_semitones;
         entry.tempo_ratio = s->tempo_ratio;
-        entry.share = (float)share_of(&m, x, y, a->request->evalue);
+        entry.share = (float)match_shared_part(&m, sequence_ms(x->n_frames),
+                                               sequence_ms(y->n_frames), a->request->evalue);
     }
     match_release(&m);
     match_log_seal(&entry);

@@ -265,6 +265,7 @@ def compare(build, tmp, n):
     print(f"{n} clips of {FRAMES} x {MELS}, {n * CLIP_BYTES / 1e6:.0f} MB as float32; random batches of {BATCH} to")
     print(f"float32 in one thread, best of {ROUNDS}; limited: page cache for a quarter of the float32 bytes, by")
     print(f"{limit}. WebDataset reads in order through a buffer of 256.")
+    print("Goal: more than 1 times each of the others, np.memmap where it is limited.")
     print(f"{'':14}{'KB/clip':>9}{'warm/s':>9}{'limited/s':>11}{'refrain u8 is':>16}{'limited':>12}")
     ours = "refrain u8"
     for name in NAMES:

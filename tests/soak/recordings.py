@@ -66,7 +66,7 @@ def copies_of(path, folder):
             ffmpeg("-i", path, "-filter_complex", hall_graph(path, length), "-b:a", "64k", out)
         else:
             chain = f"aresample={RATE_HZ}" + (f",{graph}" if graph else "")
-            ffmpeg(*cut, "-i", path, "-af", chain, "-ac", "1", "-b:a", "48k", out)
+            ffmpeg("-i", path, *cut, "-af", chain, "-ac", "1", "-b:a", "48k", out)
         yield name, out
 
 
@@ -89,6 +89,7 @@ def search_copies(refrain, recordings, others, work):
     data = make_data(refrain, recordings + others, work)
     found, total, false, aligned = {}, {}, 0, 0
     for i, path in enumerate(recordings):
+        before = sum(found.values())
         for name, copy in copies_of(path, work):
             answer = json.loads(run(refrain, "search", data, copy, "--threads", "1", "--json"))
             hits = answer["copies"]
@@ -102,6 +103,8 @@ def search_copies(refrain, recordings, others, work):
             if not first:
                 print(f"not found as a copy, {'but' if also else 'nor'} by its melody: {name} of "
                       f"{os.path.basename(path)}")
+        print(f"{os.path.basename(path)[:50]}: {sum(found.values()) - before} copies found",
+              flush=True)
     n, k = sum(total.values()), sum(found.values())
     print(f"copies of {len(recordings)} recordings, searched for among {len(recordings + others)}:")
     for name, count in total.items():

@@ -138,43 +138,27 @@ static bool dnn_again(struct net *n, size_t op_i, struct err *e)
     return dnn_list_run(n, &d->ops[op_i].again, e);
 }
 
+#define DNN_COMMON                                                                                 \
+    .element_bytes = sizeof(float), .saves_memory = true, .open = dnn_open,                        \
+    .prepare = dnn_prepare, .forward = dnn_forward, .backward = dnn_backward, .again = dnn_again,  \
+    .close = dnn_close
+
 const struct backend backend_dnn = {
     .name = "dnn",
-    .element_bytes = sizeof(float),
-    .open = dnn_open,
-    .prepare = dnn_prepare,
-    .forward = dnn_forward,
-    .backward = dnn_backward,
-    .saves_memory = true,
-    .again = dnn_again,
-    .close = dnn_close,
+    DNN_COMMON,
 };
 
 const struct backend backend_dnn_winograd = {
     .name = "dnn-winograd",
-    .element_bytes = sizeof(float),
     .has_winograd = true,
-    .open = dnn_open,
-    .prepare = dnn_prepare,
-    .forward = dnn_forward,
-    .backward = dnn_backward,
-    .saves_memory = true,
-    .again = dnn_again,
-    .close = dnn_close,
+    DNN_COMMON,
 };
 
 const struct backend backend_dnn_bf16 = {
     .name = "dnn-bf16",
-    .element_bytes = sizeof(float),
     .is_half = true,
     .copies_input = true,
-    .open = dnn_open,
-    .prepare = dnn_prepare,
-    .forward = dnn_forward,
-    .backward = dnn_backward,
-    .saves_memory = true,
-    .again = dnn_again,
-    .close = dnn_close,
+    DNN_COMMON,
 };
 
 static const struct {

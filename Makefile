@@ -118,9 +118,9 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# The aligner works on its own thread's arrays only: nothing for TSan to watch, and thirty times slower
+# The aligners work on their own thread's arrays only: nothing for TSan to watch, and thirty times slower
 # under its eyes.
-$(if $(filter thread,$(SAN)),$(eval $(B)/obj/match/align.o $(B)/obj/match/align_matrix.o: private SANFLAGS =))
+$(if $(filter thread,$(SAN)),$(eval $(addprefix $(B)/obj/match/,align.o align_matrix.o coarse.o): private SANFLAGS =))
 
 # Its threads are those of oneDNN, whose barriers TSan does not see.
 $(B)/obj/train/winograd.o: private ALL_CFLAGS += -fopenmp

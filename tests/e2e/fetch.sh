@@ -94,7 +94,7 @@ start_previewd
     echo "good,N,A,@/x/p1"
 } | dataset "$work/wild" fetch.limit.default=off fetch.attempts=2 fetch.timeout=3000 fetch.low_speed_time=1
 cat >"$work/want" <<'EOF'
-404 GONE http_404
+404 DONE 
 410 GONE http_410
 403xml DEAD http_403
 html REJECTED html

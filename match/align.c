@@ -110,7 +110,7 @@ LANE_BODY void advance_body(const int16_t *cells, const int16_t *before, const i
         most = best[l] > most ? best[l] : most;
     *out_most = most;
 }
-WIDE_VERSIONS(advance,
+LANE_VERSIONS(advance,
               (const int16_t *cells, const int16_t *before, const int16_t *before2, size_t stride,
                int16_t *out, int16_t *out_most),
               (cells, before, before2, stride, out, out_most))

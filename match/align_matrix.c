@@ -40,7 +40,7 @@ static const enum align_mode mode_of[ASPECTS] = {ALIGN_HARMONY, ALIGN_MELODY};
 
 void align_matrix_init(struct align_matrix *m, enum simd simd)
 {
-    *m = (struct align_matrix){.simd = wide_simd(simd)};
+    *m = (struct align_matrix){.simd = simd};
 }
 
 static void rows_release(struct align_matrix *m)
@@ -197,7 +197,7 @@ LANE_BODY void products_body(const uint8_t *frame, const int16_t *classes, size_
         }
     }
 }
-WIDE_VERSIONS(products,
+LANE_VERSIONS(products,
               (const uint8_t *frame, const int16_t *classes, size_t stride,
                const int16_t *const before[MATRIX_HALVES], int16_t *const out[MATRIX_HALVES]),
               (frame, classes, stride, before, out))
@@ -214,7 +214,7 @@ LANE_BODY void stack_body(const int16_t *upto, const int16_t *before, const int1
                 inside[at + l];
     }
 }
-WIDE_VERSIONS(stack,
+LANE_VERSIONS(stack,
               (const int16_t *upto, const int16_t *before, const int16_t *inside, size_t stride,
                int16_t *out),
               (upto, before, inside, stride, out))
@@ -318,7 +318,7 @@ LANE_BODY void flush_body(int32_t *parts, size_t n, double *sums)
         }
     }
 }
-WIDE_VERSIONS(flush, (int32_t * parts, size_t n, double *sums), (parts, n, sums))
+LANE_VERSIONS(flush, (int32_t * parts, size_t n, double *sums), (parts, n, sums))
 
 static void flush_columns(struct align_matrix *m)
 {
@@ -350,7 +350,7 @@ LANE_BODY void deviations_body(const double *sums, const double *squares, double
         }
     }
 }
-WIDE_VERSIONS(deviations,
+LANE_VERSIONS(deviations,
               (const double *sums, const double *squares, double n, size_t n_values, int16_t *means,
                int16_t *inverses),
               (sums, squares, n, n_values, means, inverses))
@@ -403,7 +403,7 @@ LANE_BODY void grade_body(int16_t *row, int16_t mean, int16_t inverse, const int
         }
     }
 }
-WIDE_VERSIONS(grade,
+LANE_VERSIONS(grade,
               (int16_t * row, int16_t mean, int16_t inverse, const int16_t *means,
                const int16_t *inverses, size_t stride),
               (row, mean, inverse, means, inverses, stride))
@@ -418,7 +418,7 @@ LANE_BODY void mix_body(const int16_t *harmony, const int16_t *melody, size_t n,
                           4);
     }
 }
-WIDE_VERSIONS(mix, (const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out),
+LANE_VERSIONS(mix, (const int16_t *harmony, const int16_t *melody, size_t n, int16_t *out),
               (harmony, melody, n, out))
 
 /* Stacks of an aspect where its cells are to be. */

@@ -142,7 +142,7 @@ struct coarse_scorer *coarse_scorer_new(enum simd simd)
 {
     struct coarse_scorer *s = mem_alloc_aligned(1, sizeof *s);
     memset(s, 0, sizeof *s);
-    s->simd = wide_simd(simd);
+    s->simd = simd;
     for (size_t h = 0; h < HALVES; h++)
         s->stacked[h] = mem_alloc_aligned((size_t)STACKS_MAX * STACKS_MAX, sizeof *s->stacked[h]);
     return s;
@@ -223,7 +223,7 @@ LANE_BODY void products_body(const uint16_t factors[2 * N_ROTATIONS],
         }
     }
 }
-WIDE_VERSIONS(products,
+LANE_VERSIONS(products,
               (const uint16_t factors[2 * N_ROTATIONS],
                const struct lanes_i16 (*songs)[2 * N_ROTATIONS], size_t n_frames,
                const struct lanes_i16 *const before[HALVES], struct lanes_i16 *const out[HALVES]),
@@ -256,7 +256,7 @@ LANE_BODY void stack_body(const struct lanes_i16 *upto, const struct lanes_i16 *
     *row_sums = own_sums;
     *row_squares = own_squares;
 }
-WIDE_VERSIONS(stack,
+LANE_VERSIONS(stack,
               (const struct lanes_i16 *upto, const struct lanes_i16 *before,
                const struct lanes_i16 *inside, size_t n_columns, struct lanes_i16 *out,
                struct lanes_i32 *sums, struct lanes_i32 *squares, struct lanes_i32 *row_sums,
@@ -284,7 +284,7 @@ LANE_BODY void deviations_body(const struct lanes_i32 *sums, const struct lanes_
         }
     }
 }
-WIDE_VERSIONS(deviations,
+LANE_VERSIONS(deviations,
               (const struct lanes_i32 *sums, const struct lanes_i32 *squares,
                const int16_t counts[LANES_N], size_t n, struct lanes_i16 *means,
                struct lanes_i16 *inverses),
@@ -323,7 +323,7 @@ LANE_BODY void advance_body(const struct lanes_i16 *stacked, const int16_t mean[
         }
     }
 }
-WIDE_VERSIONS(advance,
+LANE_VERSIONS(advance,
               (const struct lanes_i16 *stacked, const int16_t mean[LANES_N],
                const int16_t inverse[LANES_N], const struct lanes_i16 *means,
                const struct lanes_i16 *inverses, size_t n_columns, const struct lanes_i16 *before,

@@ -1,7 +1,8 @@
 /*
- * make_store DIR FIRST_ROW N_ROWS [u8|u12|f32|raw|archive|fast]: puts made-up tracks (tests/unit/store/fixture.h)
- * into the data set DIR, for tests in other languages. The values before they were stored go to
- * DIR/original.f32, in the order written: (tracks, views, frames, mels).
+ * make_store DIR FIRST_ROW N_ROWS [u8|u12|f32|raw|archive|fast]: puts made-up tracks
+ * (tests/unit/store/fixture.h) into the data set DIR, for tests in other languages. The values
+ * before they were stored go to DIR/original.f32, in the order written: (tracks, views, frames,
+ * mels).
  */
 #include "tests/unit/store/fixture.h"
 

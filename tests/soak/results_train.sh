@@ -40,6 +40,23 @@ for row in csv.DictReader(open(catalogue)):
 PY
 }
 
+# learn NAME EPOCHS STEPS SETTING=VALUE... [-- OPTION...]: AdamW, warm-up, then a cosine to 0.
+learn() {
+    name=$1 epochs=$2 steps=$3
+    shift 3
+    settings="train.versions=0 train.dropout=0 train.optimizer=adamw train.weight_decay=0.02
+        train.schedule=cosine train.steps_per_epoch=$steps"
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        settings="$settings $1"
+        shift
+    done
+    [ $# -eq 0 ] || shift
+    # shellcheck disable=SC2046,SC2086 # words without blanks
+    quietly "$refrain" init "$place/learn" $(printf -- '--set %s ' $settings)
+    quietly "$refrain" train "$place/learn" --name "$name" --groups "$place/learn.csv" \
+        --epochs "$epochs" --threads "$threads" "$@"
+}
+
 # at_least FILE WHAT LIMIT: the share that the loss is below the baseline's, or a figure.
 at_least() {
     python3 - "$@" <<'PY'
@@ -58,12 +75,11 @@ data_set learn
 corpus_make covers-60 --works 60 --versions 3 --seed final-covers
 data_set unseen
 
-quietly "$refrain" init "$place/learn" --set train.loss=ntxent --set train.temperature=0.1 \
-    --set train.optimizer=adamw --set train.weight_decay=0.02 --set train.learning_rate=0.002 \
-    --set train.warmup=30 --set train.schedule=cosine --set train.dropout=0 \
-    --set train.versions=0 --set train.steps_per_epoch=100
-quietly "$refrain" train "$place/learn" --groups "$place/learn.csv" --epochs "$epochs" \
-    --threads "$threads"
+# First apart from all others, then near to the own: NT-Xent is content once the copy is nearest.
+learn contrast "$epochs" 100 train.loss=ntxent train.temperature=0.1 train.learning_rate=0.002 \
+    train.warmup=30
+learn default 4 60 train.loss=triplet train.negatives=batch train.learning_rate=0.001 \
+    train.warmup=5 -- --weights "$place/learn/models/contrast/best.safetensors"
 model=$place/learn/models/default/best.safetensors
 for kind in "" --json; do
     "$refrain" eval "$place/learn" $kind >"$work/held_out$kind" 2>"$work/log"
@@ -71,9 +87,8 @@ for kind in "" --json; do
         >"$work/unseen$kind" 2>"$work/log"
 done
 for part in held_out unseen; do
-    # 0.908 and 0.915 were reached; the goal is 0.92
-    tap_ok "$part: the loss is 90 % below the spectrograms'" \
-        at_least "$work/$part--json" improvement 0.90
+    tap_ok "$part: the loss is 92 % below the spectrograms'" \
+        at_least "$work/$part--json" improvement 0.92
     tap_ok "$part: a copy finds its original first" at_least "$work/$part--json" copies_r1 0.85
     sed 's/^/# /' "$work/$part"
 done

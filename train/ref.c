@@ -335,13 +335,14 @@ static void elements_forward(struct net *n, size_t op_i, enum net_mode mode)
     const struct op *op = &n->ops[op_i];
     size_t count = shape_count(net_shape(n, op->out));
     const double *a = tensor_value(n, op->in[0]);
-    const double *b = op->kind == OP_ADD_RELU ? tensor_value(n, op->in[1]) : NULL;
+    bool adds = op->kind == OP_ADD_RELU;
+    const double *b = adds ? tensor_value(n, op->in[1]) : a;
     double *y = tensor_value(n, op->out);
     for (size_t i = 0; i < count; i++) {
         if (op->kind == OP_DROPOUT)
             y[i] = mode == NET_TRAIN ? a[i] * dropout_factor(n, op_i, i) : a[i];
         else
-            y[i] = fmax(0.0, a[i] + (b != NULL ? b[i] : 0.0));
+            y[i] = fmax(0.0, adds ? a[i] + b[i] : a[i]);
     }
 }
 

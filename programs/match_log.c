@@ -31,9 +31,9 @@ void match_log_seal(struct match_log_entry *entry)
 bool match_log_parse(struct span bytes, const struct match_log_head *head, size_t n_songs,
                      struct buf *out, size_t *out_n_done, size_t *out_good_bytes, struct err *e)
 {
-    const uint8_t *data = bytes.ptr;
+    const uint8_t *data = bytes.ptr, *head_bytes = (const uint8_t *)head;
     *out_n_done = *out_good_bytes = 0;
-    if (bytes.len < sizeof *head || memcmp(data, head, sizeof *head) != 0)
+    if (bytes.len < sizeof *head || memcmp(data, head_bytes, sizeof *head) != 0)
         return true;
     size_t good = sizeof *head, n_done = 0;
     struct match_log_entry entry;

@@ -181,5 +181,5 @@ const char *backend_fastest_precision(const char *model)
     bool has_amx = (has & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
     if (has_amx && strcmp(model, "resnet18") == 0)
         return "bf16";
-    return winograd_simd_best() != WINOGRAD_PLAIN ? "f32-winograd" : "f32";
+    return winograd_simd_best() != SIMD_PLAIN ? "f32-winograd" : "f32";
 }

@@ -78,8 +78,8 @@ void dnn_prepare_winograd(struct net *n, size_t op_i)
     struct place x = {AT_VALUE, op->in[0]}, y = {AT_VALUE, op->out};
     struct place dx = {AT_GRAD, op->in[0]}, dy = {AT_GRAD, op->out};
     struct place weight = {AT_PARAM, op->par[0]}, dweight = {AT_PARAM_GRAD, op->par[0]};
-    static const char *const names[WINOGRAD_SIMDS] = {"winograd_4x4:plain", "winograd_4x4:avx2",
-                                                      "winograd_4x4:avx512"};
+    static const char *const names[SIMD_LEVELS] = {"winograd_4x4:plain", "winograd_4x4:avx2",
+                                                   "winograd_4x4:avx512"};
     net_note_kernel(n, "convolution", names[winograd_simd_best()]);
     dnn_keep(n, op_i, op->in[0]);
     dnn_add_own(&d->ops[op_i].train, run_forward, op_i, (struct place[]){x, weight, forward, y}, 4);

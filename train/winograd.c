@@ -62,7 +62,7 @@ static struct filter filter_of(const struct winograd *g, bool turned)
     return f;
 }
 
-static void filter_products(enum winograd_simd simd, const struct filter *f, const float *weight,
+static void filter_products(enum simd simd, const struct filter *f, const float *weight,
                             const float *in, float *out)
 {
     size_t depth = (size_t)f->from.channels, n_rows = f->block_tiles;

@@ -15,10 +15,7 @@
 #ifndef REFRAIN_WINOGRAD_H
 #define REFRAIN_WINOGRAD_H
 
-#include "base/base.h"
-
-/* The instructions that are used; the bits do not depend on it. */
-enum winograd_simd { WINOGRAD_PLAIN, WINOGRAD_AVX2, WINOGRAD_AVX512, WINOGRAD_SIMDS };
+#include "base/simd.h"
 
 enum winograd_pass { WINOGRAD_FORWARD, WINOGRAD_DATA, WINOGRAD_WEIGHT };
 
@@ -28,11 +25,11 @@ struct winograd {
     int32_t n, h, w;     /* pictures, rows, columns */
     int32_t c_in, c_out; /* channels */
     int32_t threads;
-    enum winograd_simd simd;
+    enum simd simd;
 };
 
-/* The best that this processor has. */
-enum winograd_simd winograd_simd_best(void);
+/* The best that this processor has; AVX2 is of use with fused multiply-adds only. */
+enum simd winograd_simd_best(void);
 
 size_t winograd_scratch_bytes(const struct winograd *g, enum winograd_pass pass);
 

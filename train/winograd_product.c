@@ -94,30 +94,28 @@ static void product_plain(const struct product *p, const float *a, const float *
             c[i * PANEL + k] = sum[i][k];
 }
 
-void tile_product(enum winograd_simd simd, const struct product *p, const float *a, const float *b,
-                  float *c)
+void tile_product(enum simd simd, const struct product *p, const float *a, const float *b, float *c)
 {
 #if defined(__x86_64__)
-    if (simd == WINOGRAD_AVX512) {
+    if (simd == SIMD_AVX512) {
         product_avx512(p, a, b, c);
         return;
     }
-    if (simd == WINOGRAD_AVX2) {
+    if (simd == SIMD_AVX2) {
         product_avx2(p, a, b, c);
         return;
     }
 #endif
-    assert(simd == WINOGRAD_PLAIN);
+    assert(simd == SIMD_PLAIN);
     product_plain(p, a, b, c);
 }
 
-enum winograd_simd winograd_simd_best(void)
+enum simd winograd_simd_best(void)
 {
+    enum simd best = simd_best();
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-        return WINOGRAD_AVX512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return WINOGRAD_AVX2;
+    if (best == SIMD_AVX2 && !__builtin_cpu_supports("fma"))
+        return SIMD_PLAIN;
 #endif
-    return WINOGRAD_PLAIN;
+    return best;
 }

@@ -32,39 +32,10 @@ typedef float lanes
 typedef int32_t mask __attribute__((vector_size(LANES * sizeof(int32_t))));
 typedef double wide __attribute__((vector_size(LANES * sizeof(double))));
 
-#if defined(__x86_64__)
-#define FOR_AVX2 __attribute__((target("avx2")))
-#define FOR_AVX512 __attribute__((target("avx512f")))
-#else
-#define FOR_AVX2
-#define FOR_AVX512
-#endif
-#define BODY static inline __attribute__((always_inline))
-
-/* The same body compiled for each instruction set. */
-#define VERSIONS(name, params, args)                                                               \
-    static void name##_plain params                                                                \
-    {                                                                                              \
-        name##_body args;                                                                          \
-    }                                                                                              \
-    FOR_AVX2 static void name##_avx2 params                                                        \
-    {                                                                                              \
-        name##_body args;                                                                          \
-    }                                                                                              \
-    FOR_AVX512 static void name##_avx512 params                                                    \
-    {                                                                                              \
-        name##_body args;                                                                          \
-    }
-
-#define CALL(simd, name, args)                                                                     \
-    ((simd) == WINOGRAD_AVX512 ? name##_avx512 args                                                \
-     : (simd) == WINOGRAD_AVX2 ? name##_avx2 args                                                  \
-                               : name##_plain args)
-
 /* ---------------------------------------------------------------- one dimension */
 
 /* B' d, six values `step` apart to six values `step` apart. */
-BODY void input_1d(const lanes *d, size_t step, lanes *out)
+LANE_BODY void input_1d(const lanes *d, size_t step, lanes *out)
 {
     const float a = (float)A, b = (float)B, a2 = (float)A2, b2 = (float)B2;
     const float sum = (float)(A2 + B2), product = (float)(A2 * B2);
@@ -81,7 +52,7 @@ BODY void input_1d(const lanes *d, size_t step, lanes *out)
 }
 
 /* A' m, six values to four. */
-BODY void output_1d(const lanes *m, size_t step, lanes *out)
+LANE_BODY void output_1d(const lanes *m, size_t step, lanes *out)
 {
     const float a = (float)A, b = (float)B, a2 = (float)A2, b2 = (float)B2;
     const float a3 = (float)(A2 * A), b3 = (float)(B2 * B);
@@ -94,7 +65,7 @@ BODY void output_1d(const lanes *m, size_t step, lanes *out)
 }
 
 /* A g, four values to six. */
-BODY void gradient_1d(const lanes *g, size_t step, lanes *out)
+LANE_BODY void gradient_1d(const lanes *g, size_t step, lanes *out)
 {
     const float a = (float)A, b = (float)B, a2 = (float)A2, b2 = (float)B2;
     const float a3 = (float)(A2 * A), b3 = (float)(B2 * B);
@@ -116,7 +87,7 @@ struct place {
     int32_t picture, row, column;
 };
 
-BODY struct place place_of(const struct tiles *s, size_t tile, int32_t before)
+LANE_BODY struct place place_of(const struct tiles *s, size_t tile, int32_t before)
 {
     size_t row = tile / (size_t)s->tiles_w;
     return (struct place){(int32_t)(row / (size_t)s->tiles_h),
@@ -125,8 +96,8 @@ BODY struct place place_of(const struct tiles *s, size_t tile, int32_t before)
 }
 
 /* The pixel i rows below and j columns beside a place, or NULL outside of the picture. */
-BODY const float *pixel(const struct tiles *s, const struct place *at, int32_t i, int32_t j,
-                        const float *x)
+LANE_BODY const float *pixel(const struct tiles *s, const struct place *at, int32_t i, int32_t j,
+                             const float *x)
 {
     int32_t row = at->row + i, column = at->column + j;
     if (row < 0 || row >= s->h || column < 0 || column >= s->w)
@@ -136,8 +107,8 @@ BODY const float *pixel(const struct tiles *s, const struct place *at, int32_t i
 }
 
 /* size x size pixels of one tile, LANES channels of them. */
-BODY void load_tile(const struct tiles *s, const struct place *at, int32_t size, size_t channel,
-                    const float *x, lanes *out)
+LANE_BODY void load_tile(const struct tiles *s, const struct place *at, int32_t size,
+                         size_t channel, const float *x, lanes *out)
 {
     for (int32_t i = 0; i < size; i++)
         for (int32_t j = 0; j < size; j++) {
@@ -147,17 +118,17 @@ BODY void load_tile(const struct tiles *s, const struct place *at, int32_t size,
 }
 
 /* Of one tile's row in the first point's matrix; the other points follow at equal distances. */
-BODY size_t block_offset(const struct slice *part, size_t row, size_t channel)
+LANE_BODY size_t block_offset(const struct slice *part, size_t row, size_t channel)
 {
     return ((channel / PANEL) * part->n_rows + row) * PANEL + channel % PANEL;
 }
 
-BODY size_t block_step(const struct slice *part)
+LANE_BODY size_t block_step(const struct slice *part)
 {
     return point_floats(part->n_rows, (size_t)(part->to - part->from));
 }
 
-BODY void zero_rows(const struct slice *part, float *block)
+LANE_BODY void zero_rows(const struct slice *part, float *block)
 {
     size_t panels = (size_t)(part->to - part->from) / PANEL, left = part->n_rows - part->count;
     for (size_t i = 0; left > 0 && i < POINTS * panels; i++) {
@@ -166,7 +137,8 @@ BODY void zero_rows(const struct slice *part, float *block)
     }
 }
 
-BODY void input_body(const struct tiles *s, const struct slice *part, const float *x, float *block)
+LANE_BODY void input_body(const struct tiles *s, const struct slice *part, const float *x,
+                          float *block)
 {
     size_t channels = (size_t)(part->to - part->from), step = block_step(part);
     for (size_t t = 0; t < part->count; t++) {
@@ -187,8 +159,8 @@ BODY void input_body(const struct tiles *s, const struct slice *part, const floa
     zero_rows(part, block);
 }
 
-BODY void gradient_body(const struct tiles *s, const struct slice *part, const float *dy,
-                        float *block)
+LANE_BODY void gradient_body(const struct tiles *s, const struct slice *part, const float *dy,
+                             float *block)
 {
     size_t channels = (size_t)(part->to - part->from), step = block_step(part);
     for (size_t t = 0; t < part->count; t++) {
@@ -210,13 +182,13 @@ BODY void gradient_body(const struct tiles *s, const struct slice *part, const f
 }
 
 /* v = max(0, v) */
-BODY void keep_positive(lanes *v)
+LANE_BODY void keep_positive(lanes *v)
 {
     *v = (lanes)((mask)*v & (*v > 0.0f));
 }
 
-BODY void output_body(const struct tiles *s, const struct slice *part, const float *block,
-                      const struct winograd_end *end, float *y)
+LANE_BODY void output_body(const struct tiles *s, const struct slice *part, const float *block,
+                           const struct winograd_end *end, float *y)
 {
     size_t channels = (size_t)(part->to - part->from), step = block_step(part);
     for (size_t t = 0; t < part->count; t++) {
@@ -248,39 +220,41 @@ BODY void output_body(const struct tiles *s, const struct slice *part, const flo
     }
 }
 
-VERSIONS(input,
-         (const struct tiles *s, const struct slice *part, const float *x, float *restrict block),
-         (s, part, x, block))
-VERSIONS(gradient,
-         (const struct tiles *s, const struct slice *part, const float *dy, float *restrict block),
-         (s, part, dy, block))
-VERSIONS(output,
-         (const struct tiles *s, const struct slice *part, const float *block,
-          const struct winograd_end *end, float *restrict y),
-         (s, part, block, end, y))
+LANE_VERSIONS(input,
+              (const struct tiles *s, const struct slice *part, const float *x,
+               float *restrict block),
+              (s, part, x, block))
+LANE_VERSIONS(gradient,
+              (const struct tiles *s, const struct slice *part, const float *dy,
+               float *restrict block),
+              (s, part, dy, block))
+LANE_VERSIONS(output,
+              (const struct tiles *s, const struct slice *part, const float *block,
+               const struct winograd_end *end, float *restrict y),
+              (s, part, block, end, y))
 
-void tile_input(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
-                const float *x, float *block)
+void tile_input(enum simd simd, const struct tiles *s, const struct slice *part, const float *x,
+                float *block)
 {
-    CALL(simd, input, (s, part, x, block));
+    LANE_CALL(simd, input, (s, part, x, block));
 }
 
-void tile_gradient(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
-                   const float *dy, float *block)
+void tile_gradient(enum simd simd, const struct tiles *s, const struct slice *part, const float *dy,
+                   float *block)
 {
-    CALL(simd, gradient, (s, part, dy, block));
+    LANE_CALL(simd, gradient, (s, part, dy, block));
 }
 
-void tile_output(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
+void tile_output(enum simd simd, const struct tiles *s, const struct slice *part,
                  const float *block, const struct winograd_end *end, float *y)
 {
-    CALL(simd, output, (s, part, block, end, y));
+    LANE_CALL(simd, output, (s, part, block, end, y));
 }
 
 /* ---------------------------------------------------------------- weights */
 
 /* G w, three values to six, in float64: once a step and layer, so it may cost. */
-BODY void weight_1d(const wide *w, size_t step, wide *out, size_t out_step)
+LANE_BODY void weight_1d(const wide *w, size_t step, wide *out, size_t out_step)
 {
     wide w0 = w[0], w1 = w[step], w2 = w[2 * step];
     wide even_a = (w0 + A2 * w2) * BY_A, odd_a = w1 * (A * BY_A);
@@ -294,7 +268,7 @@ BODY void weight_1d(const wide *w, size_t step, wide *out, size_t out_step)
 }
 
 /* G' m, six values to three. */
-BODY void weight_gradient_1d(const wide *m, size_t step, wide *out, size_t out_step)
+LANE_BODY void weight_gradient_1d(const wide *m, size_t step, wide *out, size_t out_step)
 {
     wide sum_a = (m[step] + m[2 * step]) * BY_A, odd_a = (m[step] - m[2 * step]) * BY_A;
     wide sum_b = (m[3 * step] + m[4 * step]) * BY_B, odd_b = (m[3 * step] - m[4 * step]) * BY_B;
@@ -305,8 +279,8 @@ BODY void weight_gradient_1d(const wide *m, size_t step, wide *out, size_t out_s
 
 enum { KERNEL = 3, TAPS = KERNEL * KERNEL };
 
-BODY void weight_body(const struct winograd *g, bool turned, size_t panel, const float *weight,
-                      float *out)
+LANE_BODY void weight_body(const struct winograd *g, bool turned, size_t panel, const float *weight,
+                           float *out)
 {
     size_t depth = (size_t)(turned ? g->c_out : g->c_in);
     size_t panels = (size_t)(turned ? g->c_in : g->c_out) / PANEL, c_in = (size_t)g->c_in;
@@ -330,8 +304,8 @@ BODY void weight_body(const struct winograd *g, bool turned, size_t panel, const
         }
 }
 
-BODY void weight_gradient_body(const struct winograd *g, int32_t from, int32_t to,
-                               const float *sums, float *dweight)
+LANE_BODY void weight_gradient_body(const struct winograd *g, int32_t from, int32_t to,
+                                    const float *sums, float *dweight)
 {
     size_t c_in = (size_t)g->c_in, c_out = (size_t)g->c_out;
     for (size_t row = (size_t)from; row < (size_t)to; row++)
@@ -352,23 +326,23 @@ BODY void weight_gradient_body(const struct winograd *g, int32_t from, int32_t t
         }
 }
 
-VERSIONS(weight,
-         (const struct winograd *g, bool turned, size_t panel, const float *weight,
-          float *restrict out),
-         (g, turned, panel, weight, out))
-VERSIONS(weight_gradient,
-         (const struct winograd *g, int32_t from, int32_t to, const float *sums,
-          float *restrict dweight),
-         (g, from, to, sums, dweight))
+LANE_VERSIONS(weight,
+              (const struct winograd *g, bool turned, size_t panel, const float *weight,
+               float *restrict out),
+              (g, turned, panel, weight, out))
+LANE_VERSIONS(weight_gradient,
+              (const struct winograd *g, int32_t from, int32_t to, const float *sums,
+               float *restrict dweight),
+              (g, from, to, sums, dweight))
 
 void tile_weight(const struct winograd *g, bool turned, size_t panel, const float *weight,
                  float *out)
 {
-    CALL(g->simd, weight, (g, turned, panel, weight, out));
+    LANE_CALL(g->simd, weight, (g, turned, panel, weight, out));
 }
 
 void tile_weight_gradient(const struct winograd *g, int32_t from, int32_t to, const float *sums,
                           float *dweight)
 {
-    CALL(g->simd, weight_gradient, (g, from, to, sums, dweight));
+    LANE_CALL(g->simd, weight_gradient, (g, from, to, sums, dweight));
 }

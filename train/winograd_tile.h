@@ -46,15 +46,15 @@ struct slice {
 };
 
 /* B' d B of the 6 x 6 pixels around each tile; pixels outside of the picture are zero. */
-void tile_input(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
-                const float *x, float *block);
+void tile_input(enum simd simd, const struct tiles *s, const struct slice *part, const float *x,
+                float *block);
 
 /* A g A' of the 4 x 4 pixels of each tile: the transpose of tile_output. */
-void tile_gradient(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
-                   const float *dy, float *block);
+void tile_gradient(enum simd simd, const struct tiles *s, const struct slice *part, const float *dy,
+                   float *block);
 
 /* A' m A to the 4 x 4 pixels of each tile. */
-void tile_output(enum winograd_simd simd, const struct tiles *s, const struct slice *part,
+void tile_output(enum simd simd, const struct tiles *s, const struct slice *part,
                  const float *block, const struct winograd_end *end, float *y);
 
 /* G w G' of weights (c_out, c_in, 3, 3) to out[point][channel / 32][depth][channel % 32] for panel
@@ -78,7 +78,7 @@ struct product {
 
 enum { PRODUCT_ROWS = 8 };
 
-void tile_product(enum winograd_simd simd, const struct product *p, const float *a, const float *b,
+void tile_product(enum simd simd, const struct product *p, const float *a, const float *b,
                   float *c);
 
 #endif

@@ -173,11 +173,11 @@ static void check_same(struct winograd a, struct winograd b, enum winograd_pass 
 static void test_versions_give_the_same_bits(void)
 {
     struct winograd plain = {.n = 2, .h = 9, .w = 6, .c_in = 64, .c_out = 32, .threads = 2};
-    plain.simd = WINOGRAD_PLAIN;
-    for (int simd = WINOGRAD_PLAIN + 1; simd <= (int)winograd_simd_best(); simd++)
+    plain.simd = SIMD_PLAIN;
+    for (int simd = SIMD_PLAIN + 1; simd <= (int)winograd_simd_best(); simd++)
         for (int pass = WINOGRAD_FORWARD; pass <= WINOGRAD_WEIGHT; pass++) {
             struct winograd fast = plain;
-            fast.simd = (enum winograd_simd)simd;
+            fast.simd = (enum simd)simd;
             check_same(plain, fast, (enum winograd_pass)pass);
         }
 }

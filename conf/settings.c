@@ -164,8 +164,8 @@ static const struct conf_key keys[] = {
      "0: one a core; the same number gives the same bits", NULL},
     {"train.epochs", CONF_U64, AT(train.epochs), "10", 1, 10000, "",
      "passes over the training tracks", NULL},
-    {"train.batch", CONF_U64, AT(train.batch), "32", 2, 4096, "triplets", "triplets in a step",
-     NULL},
+    {"train.batch", CONF_U64, AT(train.batch), "32", 2, 4096, "triplets",
+     "triplets in a step: two clips each, and a third one where negatives are drawn", NULL},
     {"train.steps_per_epoch", CONF_U64, AT(train.steps_per_epoch), "0", 0, 1e9, "steps",
      "0: every training clip is an anchor once", NULL},
     {"train.patience", CONF_U64, AT(train.patience), "0", 0, 10000, "epochs",
@@ -199,7 +199,8 @@ static const struct conf_key keys[] = {
     {"train.temperature", CONF_F64, AT(train.temperature), "0.1", 0.001, 10, "",
      "of ntxent: cosines are divided by it", NULL},
     {"train.negatives", CONF_ENUM, AT(train.negatives), "semi_hard", 0, 0, "",
-     "what pushes an anchor away: the one clip drawn for it, or of the other songs of the batch "
+     "what pushes an anchor away: a clip drawn for it alone, or of the batch's clips of other "
+     "songs "
      "all, the nearest beyond the positive, the nearest",
      "drawn|batch|semi_hard|hardest"},
     {"train.jitter", CONF_BOOL, AT(train.jitter), "on", 0, 0, "",

@@ -73,6 +73,7 @@ static const struct field recipe_fields[] = {
 static const struct field position_fields[] = {
     POSITION("epoch", FIELD_U64, epoch),
     POSITION("step", FIELD_U64, step),
+    POSITION("n_triplets", FIELD_U64, n_triplets),
     POSITION("loss_sum", FIELD_F64, loss_sum),
     POSITION("active_sum", FIELD_F64, active_sum),
     POSITION("positive_sum", FIELD_F64, positive_sum),

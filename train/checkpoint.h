@@ -37,9 +37,10 @@ struct recipe {
     uint64_t n_train_clips, n_validation_clips;
 };
 
-/* Where training stands. Sums are over the steps of the epoch that is not finished. */
+/* Where training stands. Sums are over the epoch that is not finished: norm_sum over its steps, the
+ * others over the n_triplets that were reported. */
 struct position {
-    uint64_t epoch, step;
+    uint64_t epoch, step, n_triplets;
     double loss_sum, active_sum, positive_sum, negative_sum, norm_sum;
     double best_loss; /* validation; INFINITY before the first */
     uint64_t best_epoch;

@@ -47,6 +47,7 @@ void triplet_loss(const double *rows, size_t n, size_t dim, double margin, doubl
         triplet_add_gradient(rows + a, rows + p, dim, positive, weight, grad + a, grad + p);
         triplet_add_gradient(rows + a, rows + q, dim, negative, -weight, grad + a, grad + q);
     }
+    s.n_triplets = n;
     s.loss /= (double)n;
     s.active_share /= (double)n;
     s.mean_positive /= (double)n;
@@ -57,8 +58,7 @@ void triplet_loss(const double *rows, size_t n, size_t dim, double margin, doubl
 void triplet_stats_from(const double *positive, const double *negative, size_t n, double margin,
                         struct triplet_stats *out)
 {
-    assert(n > 0);
-    struct triplet_stats s = {0};
+    struct triplet_stats s = {.n_triplets = n};
     for (size_t i = 0; i < n; i++) {
         double hinge = positive[i] - negative[i] + margin;
         s.loss += fmax(0.0, hinge) / (double)n;

@@ -14,6 +14,7 @@
 #define TRIPLET_EPSILON 1e-6
 
 struct triplet_stats {
+    size_t n_triplets;    /* 0: all means are 0 */
     double loss;          /* mean */
     double active_share;  /* of triplets with a loss above 0 */
     double mean_positive; /* mean d(a, p) */

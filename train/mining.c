@@ -1,29 +1,16 @@
 #include "train/mining.h"
 
 #include "base/mem.h"
-#include "train/loss.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The row itself when it has none. */
+enum { RNG_REPORT = 0x72657074 /* "rept" */ };
+
 static size_t partner_of(const struct batch_rows *b, size_t row)
 {
-    if (row < b->n)
-        return row + b->n;
-    if (row < 2 * b->n)
-        return row - b->n;
-    size_t i = row - 2 * b->n, beside = 2 * b->n + (i ^ 1);
-    bool is_pair = b->pairs_negatives && beside < 3 * b->n && b->groups[beside] == b->groups[row];
-    return is_pair ? beside : row;
-}
-
-static size_t count_anchors(const struct batch_rows *b)
-{
-    size_t n = 0;
-    for (size_t row = 0; row < 3 * b->n; row++)
-        n += partner_of(b, row) != row;
-    return n;
+    return row < b->n ? row + b->n : row - b->n;
 }
 
 static bool is_negative(const struct batch_rows *b, size_t anchor, size_t k)
@@ -37,7 +24,7 @@ static size_t choose_negative(const struct batch_rows *b, enum mining mining, si
 {
     double beyond = mining == MINE_SEMI_HARD ? distances[partner_of(b, anchor)] : -1.0;
     size_t nearest = anchor, farthest = anchor;
-    for (size_t k = 0; k < 3 * b->n; k++) {
+    for (size_t k = 0; k < 2 * b->n; k++) {
         if (!is_negative(b, anchor, k))
             continue;
         if (distances[k] > beyond && (nearest == anchor || distances[k] < distances[nearest]))
@@ -56,7 +43,7 @@ static double mark_negatives(const struct batch_rows *b, enum mining mining, siz
     size_t one = mining == MINE_ALL ? anchor : choose_negative(b, mining, anchor, distances);
     double sum = 0.0;
     *out_n = 0;
-    for (size_t k = 0; k < 3 * b->n; k++) {
+    for (size_t k = 0; k < 2 * b->n; k++) {
         double hinge = distances[partner_of(b, anchor)] - distances[k] + margin;
         bool counts = is_negative(b, anchor, k) && (mining == MINE_ALL || k == one) && hinge > 0.0;
         weights[k] = counts ? -1.0 : 0.0;
@@ -69,7 +56,7 @@ static double mark_negatives(const struct batch_rows *b, enum mining mining, siz
 static void add_row_gradients(const struct batch_rows *b, size_t anchor, const double *distances,
                               const double *weights, double *grad)
 {
-    for (size_t k = 0; k < 3 * b->n; k++)
+    for (size_t k = 0; k < 2 * b->n; k++)
         if (weights[k] != 0.0)
             triplet_add_gradient(b->rows + anchor * b->dim, b->rows + k * b->dim, b->dim,
                                  distances[k], weights[k], grad + anchor * b->dim,
@@ -79,7 +66,7 @@ static void add_row_gradients(const struct batch_rows *b, size_t anchor, const d
 double triplet_loss_mined(const struct batch_rows *b, enum mining mining, double margin,
                           double *grad)
 {
-    size_t n_rows = 3 * b->n, n_active = 0;
+    size_t n_rows = 2 * b->n, n_active = 0;
     double *distances = mem_alloc(n_rows, sizeof *distances);
     double *weights = mem_alloc(n_rows, sizeof *weights);
     double sum = 0.0;
@@ -87,8 +74,6 @@ double triplet_loss_mined(const struct batch_rows *b, enum mining mining, double
     memset(grad, 0, n_rows * b->dim * sizeof *grad);
     for (size_t a = 0; a < n_rows; a++) {
         size_t n_here;
-        if (partner_of(b, a) == a)
-            continue;
         for (size_t k = 0; k < n_rows; k++)
             distances[k] =
                 k == a ? 0.0 : triplet_distance(b->rows + a * b->dim, b->rows + k * b->dim, b->dim);
@@ -97,7 +82,7 @@ double triplet_loss_mined(const struct batch_rows *b, enum mining mining, double
         n_active += n_here;
         add_row_gradients(b, a, distances, weights, grad);
     }
-    double terms = mining == MINE_ALL ? (double)n_active : (double)count_anchors(b);
+    double terms = (double)(mining == MINE_ALL ? n_active : n_rows);
     double scale = terms > 0.0 ? 1.0 / terms : 0.0;
     for (size_t i = 0; i < n_rows * b->dim; i++)
         grad[i] *= scale;
@@ -121,7 +106,7 @@ static double softmax_row(const struct batch_rows *b, size_t anchor, double temp
 {
     size_t partner = partner_of(b, anchor);
     double top = -(double)INFINITY, sum = 0.0, of_partner = 0.0;
-    for (size_t k = 0; k < 3 * b->n; k++) {
+    for (size_t k = 0; k < 2 * b->n; k++) {
         if (k != partner && !is_negative(b, anchor, k)) {
             softmax[k] = -(double)INFINITY;
             continue;
@@ -130,24 +115,22 @@ static double softmax_row(const struct batch_rows *b, size_t anchor, double temp
         top = fmax(top, softmax[k]);
     }
     of_partner = softmax[partner];
-    for (size_t k = 0; k < 3 * b->n; k++) {
+    for (size_t k = 0; k < 2 * b->n; k++) {
         softmax[k] = exp(softmax[k] - top);
         sum += softmax[k];
     }
-    for (size_t k = 0; k < 3 * b->n; k++)
+    for (size_t k = 0; k < 2 * b->n; k++)
         softmax[k] /= sum;
     return log(sum) + top - of_partner;
 }
 
 double ntxent_loss(const struct batch_rows *b, double temperature, double *grad)
 {
-    size_t n_rows = 3 * b->n, dim = b->dim;
+    size_t n_rows = 2 * b->n, dim = b->dim;
     double *softmax = mem_alloc(n_rows, sizeof *softmax);
-    double scale = 1.0 / (double)count_anchors(b), sum = 0.0;
+    double scale = 1.0 / (double)n_rows, sum = 0.0;
     memset(grad, 0, n_rows * dim * sizeof *grad);
     for (size_t a = 0; a < n_rows; a++) {
-        if (partner_of(b, a) == a)
-            continue;
         sum += softmax_row(b, a, temperature, softmax);
         softmax[partner_of(b, a)] -= 1.0;
         for (size_t k = 0; k < n_rows; k++) {
@@ -162,4 +145,35 @@ double ntxent_loss(const struct batch_rows *b, double temperature, double *grad)
     }
     mem_free(softmax);
     return sum * scale;
+}
+
+/* An original of another group, all alike; i itself when there is none. */
+static size_t draw_original(const struct batch_rows *b, size_t i, struct rng *r)
+{
+    size_t n_others = 0, chosen = i;
+    for (size_t k = 0; k < b->n; k++)
+        if (is_negative(b, i, k) && rng_below(r, ++n_others) == 0)
+            chosen = k;
+    return chosen;
+}
+
+void triplet_stats_of_batch(const struct batch_rows *b, double margin, uint64_t seed,
+                            uint64_t batch_i, struct triplet_stats *out)
+{
+    double *positive = mem_alloc(b->n, sizeof *positive);
+    double *negative = mem_alloc(b->n, sizeof *negative);
+    struct rng r;
+    size_t n = 0;
+    rng_init(&r, seed, RNG_REPORT, batch_i);
+    for (size_t i = 0; i < b->n; i++) {
+        const double *row = b->rows + i * b->dim;
+        size_t k = draw_original(b, i, &r);
+        if (k == i)
+            continue;
+        positive[n] = triplet_distance(row, b->rows + (b->n + i) * b->dim, b->dim);
+        negative[n++] = triplet_distance(row, b->rows + k * b->dim, b->dim);
+    }
+    triplet_stats_from(positive, negative, n, margin, out);
+    mem_free(positive);
+    mem_free(negative);
 }

@@ -1,9 +1,7 @@
 /*
- * Losses over a whole batch. A step embeds n originals, their n positives and n drawn negatives
- * once; here every row of another group serves every anchor as a negative. Each original and each
- * positive is the anchor once, and the other one of the two is its partner. So are, with
- * pairs_negatives (sampler_step), the negatives 2 j and 2 j + 1 where they are of one group: then a
- * third of the batch is not there to push alone.
+ * Losses over a whole batch. A step embeds n originals and their n positives, each once. Each of
+ * these rows is the anchor once; the other one of the two is its partner, and every row of another
+ * group serves it as a negative.
  *
  * For triplets (d: triplet_distance), what is taken from the negatives k of an anchor a:
  *
@@ -25,15 +23,14 @@
 #ifndef REFRAIN_MINING_H
 #define REFRAIN_MINING_H
 
-#include "base/base.h"
+#include "train/loss.h"
 
 enum mining { MINE_DRAWN, MINE_ALL, MINE_SEMI_HARD, MINE_HARDEST };
 
 struct batch_rows {
-    const double *rows;     /* (3 n, dim): n originals, their positives, n others */
-    const uint64_t *groups; /* of the 3 n rows */
+    const double *rows;     /* (2 n, dim): n originals, then their positives */
+    const uint64_t *groups; /* of the 2 n rows */
     size_t n, dim;
-    bool pairs_negatives;
 };
 
 /* Both write the gradient, in the layout of rows, and return the loss. `mining` is not MINE_DRAWN,
@@ -41,5 +38,11 @@ struct batch_rows {
 double triplet_loss_mined(const struct batch_rows *b, enum mining mining, double margin,
                           double *grad);
 double ntxent_loss(const struct batch_rows *b, double temperature, double *grad);
+
+/* What is reported of such a batch, whatever its gradient comes from: the triplet loss of one
+ * triplet an original, as validation measures it. Its negative is one of the batch's originals of
+ * other groups, all alike, drawn by (seed, batch_i). An original without any has no triplet. */
+void triplet_stats_of_batch(const struct batch_rows *b, double margin, uint64_t seed,
+                            uint64_t batch_i, struct triplet_stats *out);
 
 #endif

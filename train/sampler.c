@@ -4,7 +4,7 @@
 #include "base/permute.h"
 #include "base/rng.h"
 
-enum { REDRAWS_MAX = 32, RNG_PAIR = 0x70616972 /* "pair" */ };
+enum { REDRAWS_MAX = 32 };
 
 /* Drawn until the group differs; after 32 draws (a side with one dominant group) the next clip of
  * another group in order is taken, which exists. */
@@ -67,53 +67,29 @@ void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, st
     };
 }
 
-/* The negative of `before` once more, as another view of it. */
-static void pair_negative(const struct sampler *s, const struct triplet *before, uint64_t position,
-                          struct triplet *t)
+size_t sampler_rows(const struct sampler *s, size_t n)
 {
-    const struct clip_entry *clip = &s->side->clips[before->negative_i];
-    if (clip->group == s->side->clips[t->anchor_i].group)
-        return;
-    struct rng r;
-    rng_init(&r, hash_mix64(s->seed ^ hash_mix64(position)), RNG_PAIR, before->negative);
-    t->negative = s->keys[clip->first + 1 + rng_below(&r, clip->n_views - 1)];
-    t->negative_i = before->negative_i;
-}
-
-/* Triplet i of a step; `before` is the one before it, unused where i is even. */
-static void step_triplet(const struct sampler *s, uint64_t epoch, uint64_t step,
-                         uint64_t steps_per_epoch, size_t n, size_t i, const struct triplet *before,
-                         struct triplet *out)
-{
-    uint64_t n_clips = s->side->n_clips;
-    uint64_t cycles_per_epoch = (steps_per_epoch * n + n_clips - 1) / n_clips;
-    uint64_t position = step * n + i, cycle = epoch * cycles_per_epoch + position / n_clips;
-    sampler_triplet(s, cycle, position % n_clips, out);
-    if (s->pairs_negatives && i % 2 == 1)
-        pair_negative(s, before, cycle * n_clips + position % n_clips, out);
+    return s->in_batch ? 2 * n : 3 * n;
 }
 
 void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
-                  size_t n, uint64_t *keys)
+                  size_t n, uint64_t *keys, uint64_t *groups)
 {
-    struct triplet t[2];
+    const struct clip_entry *clips = s->side->clips;
+    uint64_t n_clips = s->side->n_clips;
+    uint64_t cycles_per_epoch = (steps_per_epoch * n + n_clips - 1) / n_clips;
     for (size_t i = 0; i < n; i++) {
-        struct triplet *now = &t[i % 2];
-        step_triplet(s, epoch, step, steps_per_epoch, n, i, &t[0], now);
-        keys[i] = now->anchor;
-        keys[n + i] = now->positive;
-        keys[2 * n + i] = now->negative;
-    }
-}
-
-void sampler_step_groups(const struct sampler *s, uint64_t epoch, uint64_t step,
-                         uint64_t steps_per_epoch, size_t n, uint64_t *groups)
-{
-    struct triplet t[2];
-    for (size_t i = 0; i < n; i++) {
-        struct triplet *now = &t[i % 2];
-        step_triplet(s, epoch, step, steps_per_epoch, n, i, &t[0], now);
-        groups[i] = groups[n + i] = s->side->clips[now->anchor_i].group;
-        groups[2 * n + i] = s->side->clips[now->negative_i].group;
+        uint64_t position = step * n + i, cycle = epoch * cycles_per_epoch + position / n_clips;
+        struct triplet t;
+        sampler_triplet(s, cycle, position % n_clips, &t);
+        uint64_t row_keys[] = {t.anchor, t.positive, t.negative};
+        uint64_t row_groups[] = {clips[t.anchor_i].group, clips[t.anchor_i].group,
+                                 clips[t.negative_i].group};
+        for (size_t k = 0; k * n < sampler_rows(s, n); k++) {
+            if (keys != NULL)
+                keys[k * n + i] = row_keys[k];
+            if (groups != NULL)
+                groups[k * n + i] = row_groups[k];
+        }
     }
 }

@@ -22,23 +22,21 @@ struct sampler {
     uint64_t seed;
     enum sampler_purpose purpose;
     double version_share; /* of positives that are another version, where there is one */
-    bool pairs_negatives; /* of a step: see sampler_step */
+    bool in_batch; /* negatives are the other rows of a step; else each triplet has a drawn one */
 };
 
 /* The side must have at least two groups. index < number of clips: each clip is an anchor once in a
  * cycle. */
 void sampler_triplet(const struct sampler *s, uint64_t cycle, uint64_t index, struct triplet *out);
 
-/* The keys of one step: n anchors, their n positives, their n negatives. Step `step` of an epoch
- * takes anchors [step * n, step * n + n); where the side ends within a batch, the anchors of
- * another cycle follow. With pairs_negatives every other negative is an augmented view of the clip
- * before it (unless that is of its own anchor's group): two rows that can be each other's positive
- * in a loss over the whole batch, where two different clips can only push. */
-void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
-                  size_t n, uint64_t *keys);
+/* Rows of a step of n triplets, each a clip to embed: 2 n in_batch, else 3 n. */
+size_t sampler_rows(const struct sampler *s, size_t n);
 
-/* The groups of the same rows. */
-void sampler_step_groups(const struct sampler *s, uint64_t epoch, uint64_t step,
-                         uint64_t steps_per_epoch, size_t n, uint64_t *groups);
+/* One step's rows: n anchors, their n positives and, unless in_batch, their n negatives, as keys
+ * and as the groups that they are of; either may be NULL. Step `step` of an epoch takes anchors
+ * [step * n, step * n + n); where the side ends within a batch, the anchors of another cycle
+ * follow. */
+void sampler_step(const struct sampler *s, uint64_t epoch, uint64_t step, uint64_t steps_per_epoch,
+                  size_t n, uint64_t *keys, uint64_t *groups);
 
 #endif

@@ -25,18 +25,24 @@ static void keys_of_batch(void *arg, uint64_t i, uint64_t *keys)
 {
     const struct trainer *t = arg;
     uint64_t per_epoch = batches_per_epoch(t);
-    sampler_step(&t->sampler, i / per_epoch, i % per_epoch, per_epoch, t->params->batch, keys);
+    sampler_step(&t->sampler, i / per_epoch, i % per_epoch, per_epoch, t->params->batch, keys,
+                 NULL);
 }
 
-/* The gradient of the loss that is trained, where it is not the one that is reported. */
-static double mined_loss(struct trainer *t, uint64_t batch_i)
+/* The gradient of the loss that is trained, into t->grad; returns that loss, and in *out what is
+ * reported, which only without mining is the same. */
+static double batch_loss(struct trainer *t, uint64_t batch_i, struct triplet_stats *out)
 {
     const struct train_params *p = t->params;
     uint64_t per_epoch = batches_per_epoch(t);
-    struct batch_rows b = {t->rows, t->row_groups, p->batch, EMBEDDING_DIM,
-                           t->sampler.pairs_negatives};
-    sampler_step_groups(&t->sampler, batch_i / per_epoch, batch_i % per_epoch, per_epoch, p->batch,
-                        t->row_groups);
+    struct batch_rows b = {t->rows, t->row_groups, p->batch, EMBEDDING_DIM};
+    if (!t->sampler.in_batch) {
+        triplet_loss(t->rows, p->batch, EMBEDDING_DIM, p->margin, t->grad, out);
+        return out->loss;
+    }
+    sampler_step(&t->sampler, batch_i / per_epoch, batch_i % per_epoch, per_epoch, p->batch, NULL,
+                 t->row_groups);
+    triplet_stats_of_batch(&b, p->margin, p->seed, batch_i, out);
     return p->loss == LOSS_NTXENT ? ntxent_loss(&b, p->temperature, t->grad)
                                   : triplet_loss_mined(&b, p->mining, p->margin, t->grad);
 }
@@ -46,23 +52,20 @@ static bool run_batch(struct trainer *t, const struct batch *b, struct err *e)
 {
     const struct train_params *p = t->params;
     struct triplet_stats s;
-    double share = 1.0 / (double)t->recipe.accumulate, trained;
     if (!net_forward(t->net, b->pictures, NET_TRAIN, b->step, e))
         return false;
     net_output(t->net, t->rows);
-    triplet_loss(t->rows, p->batch, EMBEDDING_DIM, p->margin, t->grad, &s);
-    trained = s.loss;
-    if (p->loss != LOSS_TRIPLET || p->mining != MINE_DRAWN)
-        trained = mined_loss(t, b->step);
+    double trained = batch_loss(t, b->step, &s), n = (double)s.n_triplets;
     if (!isfinite(s.loss) || !isfinite(trained))
         return err_set(e, ERR_PERM,
                        "the loss of step %" PRIu64
                        " is not a finite number: lower train.learning_rate (now %g)",
                        b->step / t->recipe.accumulate, p->learning_rate);
-    t->position.loss_sum += s.loss * share;
-    t->position.active_sum += s.active_share * share;
-    t->position.positive_sum += s.mean_positive * share;
-    t->position.negative_sum += s.mean_negative * share;
+    t->position.n_triplets += s.n_triplets;
+    t->position.loss_sum += s.loss * n;
+    t->position.active_sum += s.active_share * n;
+    t->position.positive_sum += s.mean_positive * n;
+    t->position.negative_sum += s.mean_negative * n;
     return net_backward(t->net, t->grad, e);
 }
 
@@ -91,22 +94,18 @@ static void update(struct trainer *t)
     t->position.step++;
 }
 
-static uint64_t clips_per_step(const struct trainer *t)
-{
-    return 3 * t->params->batch * t->recipe.accumulate;
-}
-
 static void show(struct trainer *t, uint64_t now_ns)
 {
     double seconds = (double)t->step_ns / (double)NS_PER_S;
     char best[32] = "-";
     if (isfinite(t->position.best_loss))
         snprintf(best, sizeof best, "%.4f", t->position.best_loss);
-    progress_update(&t->progress, now_ns, t->optim.n_steps,
-                    "epoch %" PRIu64 " loss %.4f best %s %.0f clips/s wait %.1f%%",
-                    t->position.epoch + 1, trainer_per_step(t->position.loss_sum, t->position.step),
-                    best, seconds > 0.0 ? (double)(t->n_steps * clips_per_step(t)) / seconds : 0.0,
-                    t->step_ns > 0 ? 100.0 * (double)t->wait_ns / (double)t->step_ns : 0.0);
+    progress_update(
+        &t->progress, now_ns, t->optim.n_steps,
+        "epoch %" PRIu64 " loss %.4f best %s %.0f clips/s wait %.1f%%", t->position.epoch + 1,
+        trainer_mean(t->position.loss_sum, t->position.n_triplets), best,
+        seconds > 0.0 ? (double)(t->n_steps * trainer_clips_per_step(t)) / seconds : 0.0,
+        t->step_ns > 0 ? 100.0 * (double)t->wait_ns / (double)t->step_ns : 0.0);
 }
 
 static bool take_batch(struct trainer *t, struct err *e)
@@ -203,7 +202,7 @@ static void start_loader(struct trainer *t)
         .norm = &t->norm,
         .n_frames = t->snap.n_frames,
         .n_mels = t->snap.n_mels,
-        .n_pictures = 3 * t->params->batch,
+        .n_pictures = sampler_rows(&t->sampler, t->params->batch),
         .n_slots = SLOTS,
         .first_step = t->position.epoch * per_epoch + t->position.step * t->recipe.accumulate,
         .end_step = t->params->epochs * per_epoch,
@@ -233,7 +232,8 @@ static void fill_result(struct trainer *t, bool stopped, struct train_result *ou
         .n_validation_groups = t->split.validation.n_groups,
         .n_triplets = t->optim.n_steps * t->params->batch * t->recipe.accumulate,
         .n_val_triplets = t->validation.n_triplets,
-        .clips_per_s = seconds > 0.0 ? (double)(t->n_steps * clips_per_step(t)) / seconds : 0.0,
+        .clips_per_s =
+            seconds > 0.0 ? (double)(t->n_steps * trainer_clips_per_step(t)) / seconds : 0.0,
         .loader_wait = t->step_ns > 0 ? (double)t->wait_ns / (double)t->step_ns : 0.0,
         .seconds = trainer_seconds(t),
         .peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024,

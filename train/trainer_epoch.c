@@ -66,9 +66,14 @@ static void watch_collapse(struct trainer *t, const struct triplet_stats *s)
                  margin, s->mean_negative);
 }
 
-double trainer_per_step(double sum, uint64_t n)
+double trainer_mean(double sum, uint64_t n)
 {
     return n == 0 ? (double)NAN : sum / (double)n;
+}
+
+uint64_t trainer_clips_per_step(const struct trainer *t)
+{
+    return sampler_rows(&t->sampler, t->params->batch) * t->recipe.accumulate;
 }
 
 bool trainer_end_epoch(struct trainer *t, uint64_t n_steps, struct err *e)
@@ -81,17 +86,17 @@ bool trainer_end_epoch(struct trainer *t, uint64_t n_steps, struct err *e)
         return err_set(e, ERR_PERM, "the validation loss after epoch %" PRIu64 " is not finite",
                        at->epoch);
     double step_s = (double)t->epoch_step_ns / (double)NS_PER_S;
-    double clips = (double)(t->epoch_steps * 3 * t->params->batch * t->recipe.accumulate);
+    double clips = (double)(t->epoch_steps * trainer_clips_per_step(t));
     struct history_row row = {
         .epoch = (double)at->epoch,
         .step = (double)t->optim.n_steps,
-        .train_loss = trainer_per_step(at->loss_sum, n_steps),
+        .train_loss = trainer_mean(at->loss_sum, at->n_triplets),
         .val_loss = s.loss,
         .baseline_loss = t->baseline_loss,
-        .active_share = trainer_per_step(at->active_sum, n_steps),
-        .mean_positive = trainer_per_step(at->positive_sum, n_steps),
-        .mean_negative = trainer_per_step(at->negative_sum, n_steps),
-        .gradient_norm = trainer_per_step(at->norm_sum, n_steps),
+        .active_share = trainer_mean(at->active_sum, at->n_triplets),
+        .mean_positive = trainer_mean(at->positive_sum, at->n_triplets),
+        .mean_negative = trainer_mean(at->negative_sum, at->n_triplets),
+        .gradient_norm = trainer_mean(at->norm_sum, n_steps),
         .learning_rate = t->params->learning_rate *
                          schedule_factor(&t->schedule, t->optim.n_steps - (n_steps > 0)),
         .clips_per_s = step_s > 0.0 ? clips / step_s : (double)NAN,
@@ -102,6 +107,7 @@ bool trainer_end_epoch(struct trainer *t, uint64_t n_steps, struct err *e)
     history_add(&t->history, &row);
     at->loss_sum = at->active_sum = at->positive_sum = at->negative_sum = 0.0;
     at->norm_sum = 0.0;
+    at->n_triplets = 0;
     t->epoch_wait_ns = t->epoch_step_ns = t->epoch_steps = 0;
     if (at->epoch > 0)
         watch_collapse(t, &s);

@@ -79,6 +79,12 @@ static bool check_split(const struct trainer *t, struct err *e)
                        "%zu training tracks are fewer than a batch of %" PRIu64
                        ": lower train.batch or add tracks (%zu tracks validate)",
                        train->n_tracks, t->params->batch, val->n_tracks);
+    if (t->sampler.in_batch && t->params->batch < 2)
+        return err_set(e, ERR_USAGE,
+                       "a batch of %" PRIu64
+                       " has no negatives in it: raise train.batch to 2 or more, or set "
+                       "train.negatives to drawn",
+                       t->params->batch);
     if (train->n_groups < 2 || val->n_groups < 2)
         return err_set(e, ERR_PERM,
                        "%zu %s train and %zu validate: both sides need at least 2; raise "
@@ -103,12 +109,14 @@ bool trainer_open_data(struct trainer *t, struct err *e)
                               .seed = p->seed,
                               .validation_share = p->validation_share,
                               .groups = p->groups_path != NULL ? &t->groups : NULL};
-    if (!split_init(t->store, &t->snap, &sp, &t->split, e) || !check_split(t, e))
-        return false;
     double versions = p->groups_path != NULL ? p->version_share : 0;
+    bool in_batch = p->loss != LOSS_TRIPLET || p->mining != MINE_DRAWN;
+    if (!split_init(t->store, &t->snap, &sp, &t->split, e))
+        return false;
     t->sampler =
-        (struct sampler){t->snap.keys, &t->split.train, p->seed, SAMPLE_TRAIN, versions, false};
-    t->sampler.pairs_negatives = p->loss != LOSS_TRIPLET || p->mining != MINE_DRAWN;
+        (struct sampler){t->snap.keys, &t->split.train, p->seed, SAMPLE_TRAIN, versions, in_batch};
+    if (!check_split(t, e))
+        return false;
     struct sampler fixed = {t->snap.keys, &t->split.validation, p->seed, SAMPLE_VALIDATE, versions,
                             false};
     validation_init(&t->validation, &fixed);
@@ -125,8 +133,9 @@ static void fill_choices(struct trainer *t)
     const struct train_params *p = t->params;
     struct recipe *r = &t->recipe;
     snprintf(r->loss, sizeof r->loss, "%s", losses[p->loss]);
+    /* earlier versions drew negatives for these losses as well, and called them by the bare word */
     snprintf(r->negatives, sizeof r->negatives, "%s%s", negatives[p->mining],
-             t->sampler.pairs_negatives ? "+pairs" : "");
+             t->sampler.in_batch ? "@batch" : "");
     snprintf(r->optimizer, sizeof r->optimizer, "%s", optimizers[p->optimizer]);
     snprintf(r->schedule, sizeof r->schedule, "%s", schedules[p->schedule]);
     t->schedule = (struct schedule){p->schedule, p->warmup_steps, p->epochs * r->steps_per_epoch};
@@ -216,7 +225,7 @@ static bool build_nets(struct trainer *t, uint32_t threads, struct err *e)
     const struct train_params *p = t->params;
     const struct backend *backend = choose_backend(t, e);
     const struct model_spec *spec = &t->recipe.model;
-    int32_t n_pictures = (int32_t)(3 * p->batch);
+    int32_t n_pictures = (int32_t)sampler_rows(&t->sampler, p->batch);
     if (backend == NULL)
         return false;
     if (trainer_wants_trunk(t)) {
@@ -241,7 +250,7 @@ bool trainer_build_net(struct trainer *t, struct err *e)
 {
     const struct train_params *p = t->params;
     uint32_t threads = p->threads != 0 ? p->threads : count_cores();
-    size_t n_pictures = 3 * p->batch;
+    size_t n_pictures = sampler_rows(&t->sampler, p->batch);
     fill_recipe(t, threads);
     if (!choose_precision(t, e) || !build_nets(t, threads, e))
         return false;

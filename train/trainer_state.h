@@ -33,7 +33,7 @@ struct trainer {
     struct position position;
     struct loader *loader;
     struct progress progress;
-    double *rows, *grad; /* (3 batch, EMBEDDING_DIM) */
+    double *rows, *grad; /* (sampler_rows, EMBEDDING_DIM) */
     float *grad_sum;     /* of the step's batches; NULL when it has one */
     uint64_t *row_groups;
     double baseline_loss;
@@ -61,7 +61,8 @@ MUST_CHECK bool trainer_open_trunk(struct trainer *t, bool *out_stopped, struct 
 
 /* trainer_epoch.c */
 double trainer_seconds(const struct trainer *t);
-double trainer_per_step(double sum, uint64_t n_steps); /* NAN without steps */
+double trainer_mean(double sum, uint64_t n); /* NAN of none */
+uint64_t trainer_clips_per_step(const struct trainer *t);
 /* `whole`: with all that is needed to go on from it. */
 MUST_CHECK bool trainer_save(struct trainer *t, const char *file, bool whole, struct err *e);
 /* Validates, adds a row of figures and writes the files. The position points behind the epoch,

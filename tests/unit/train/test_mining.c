@@ -7,21 +7,19 @@
 #include "train/loss.h"
 #include "train/mining.h"
 
-enum { N = 4, DIM = 5, COUNT = 3 * N * DIM };
+enum { N = 6, DIM = 5, ROWS = 2 * N, COUNT = ROWS * DIM };
 #define MARGIN 0.7
 #define TEMPERATURE 0.2
 
-/* anchors 0 and 2 are one work; so are anchor 1 and the first negative, and the last two negatives,
- * which are a pair where negatives come in pairs */
-static const uint64_t groups[3 * N] = {1, 2, 1, 4, 1, 2, 1, 4, 2, 5, 6, 6};
+/* originals 0 and 2 are one work */
+static const uint64_t groups[ROWS] = {1, 2, 1, 4, 5, 6, 1, 2, 1, 4, 5, 6};
 static double rows[COUNT];
-static bool pairs;
 
 static void draw_rows(void)
 {
     struct rng r;
     rng_init(&r, 1, 2, 4);
-    for (size_t i = 0; i < 3 * N; i++) {
+    for (size_t i = 0; i < ROWS; i++) {
         double sum = 0.0;
         for (size_t d = 0; d < DIM; d++) {
             rows[i * DIM + d] = rng_normal(&r);
@@ -34,17 +32,7 @@ static void draw_rows(void)
 
 static size_t partner(size_t a)
 {
-    return a >= 2 * N ? (a % 2 == 0 ? a + 1 : a - 1) : a < N ? a + N : a - N;
-}
-
-static bool is_anchor(size_t a)
-{
-    return a < 2 * N || (pairs && a >= 2 * N + 2);
-}
-
-static size_t n_anchors(void)
-{
-    return pairs ? 2 * N + 2 : 2 * N;
+    return a < N ? a + N : a - N;
 }
 
 static double distance(size_t a, size_t k)
@@ -55,8 +43,8 @@ static double distance(size_t a, size_t k)
 static double all_by_definition(void)
 {
     double sum = 0.0, n_active = 0.0;
-    for (size_t a = 0; a < 3 * N; a++)
-        for (size_t k = 0; is_anchor(a) && k < 3 * N; k++) {
+    for (size_t a = 0; a < ROWS; a++)
+        for (size_t k = 0; k < ROWS; k++) {
             double hinge = distance(a, partner(a)) - distance(a, k) + MARGIN;
             if (groups[k] != groups[a] && hinge > 0.0) {
                 sum += hinge;
@@ -69,11 +57,9 @@ static double all_by_definition(void)
 static double hardest_by_definition(bool only_beyond_partner)
 {
     double sum = 0.0;
-    for (size_t a = 0; a < 3 * N; a++) {
-        if (!is_anchor(a))
-            continue;
+    for (size_t a = 0; a < ROWS; a++) {
         double positive = distance(a, partner(a)), nearest = INFINITY, farthest = 0.0;
-        for (size_t k = 0; k < 3 * N; k++) {
+        for (size_t k = 0; k < ROWS; k++) {
             if (groups[k] == groups[a])
                 continue;
             if (!only_beyond_partner || distance(a, k) > positive)
@@ -82,17 +68,15 @@ static double hardest_by_definition(bool only_beyond_partner)
         }
         sum += fmax(0.0, positive - (isfinite(nearest) ? nearest : farthest) + MARGIN);
     }
-    return sum / (double)n_anchors();
+    return sum / ROWS;
 }
 
 static double ntxent_by_definition(void)
 {
     double sum = 0.0;
-    for (size_t a = 0; a < 3 * N; a++) {
-        if (!is_anchor(a))
-            continue;
+    for (size_t a = 0; a < ROWS; a++) {
         double below = 0.0, above = 0.0;
-        for (size_t k = 0; k < 3 * N; k++) {
+        for (size_t k = 0; k < ROWS; k++) {
             double s = 0.0;
             for (size_t d = 0; d < DIM; d++)
                 s += rows[a * DIM + d] * rows[k * DIM + d];
@@ -103,7 +87,7 @@ static double ntxent_by_definition(void)
         }
         sum -= log(above / below);
     }
-    return sum / (double)n_anchors();
+    return sum / ROWS;
 }
 
 enum which { ALL, SEMI_HARD, HARDEST, NTXENT, N_LOSSES };
@@ -111,7 +95,7 @@ enum which { ALL, SEMI_HARD, HARDEST, NTXENT, N_LOSSES };
 static double loss_of(int which, double *grad)
 {
     static const enum mining mining[] = {MINE_ALL, MINE_SEMI_HARD, MINE_HARDEST};
-    struct batch_rows b = {rows, groups, N, DIM, pairs};
+    struct batch_rows b = {rows, groups, N, DIM};
     return which == NTXENT ? ntxent_loss(&b, TEMPERATURE, grad)
                            : triplet_loss_mined(&b, mining[which], MARGIN, grad);
 }
@@ -146,37 +130,77 @@ static void test_gradients(void)
     }
 }
 
-/* Every partner is the farthest row: no negative lies beyond it, and the farthest one is taken. */
+/* The partner of row 0 is the farthest of all: no negative lies beyond it, and the farthest one is
+ * taken. */
 static void test_semi_hard_without_one(void)
 {
-    double far[6] = {0.0, 9.0, 1.0}, grad[6];
-    uint64_t two[3] = {1, 1, 2};
-    struct batch_rows b = {far, two, 1, 1, true};
-    /* anchor 0: 9 - 1 + 1; anchor 1: 9 - 8 + 1 */
-    CHECK_NEAR(triplet_loss_mined(&b, MINE_SEMI_HARD, 1.0, grad), (9.0 + 2.0) / 2.0, 1e-5);
+    double far[4] = {0.0, 1.5, 9.0, 2.0}, grad[4];
+    uint64_t two[4] = {1, 2, 1, 2};
+    struct batch_rows b = {far, two, 2, 1};
+    /* 0: 9 - 2 + 1; its partner: 9 - 7.5 + 1; the others find one far enough */
+    CHECK_NEAR(triplet_loss_mined(&b, MINE_SEMI_HARD, 1.0, grad), (8.0 + 2.5) / 4.0, 1e-5);
 }
 
 static void test_one_work(void)
 {
     uint64_t one[6] = {1, 1, 1, 1, 1, 1};
     double zeros[12] = {0}, grad[12];
-    struct batch_rows b = {zeros, one, 2, 2, true};
+    struct batch_rows b = {zeros, one, 3, 2};
+    struct triplet_stats s;
     for (int mining = MINE_ALL; mining <= MINE_HARDEST; mining++) {
         CHECK_NEAR(triplet_loss_mined(&b, (enum mining)mining, 1.0, grad), 0.0, 0.0);
         for (size_t i = 0; i < 12; i++)
             CHECK_NEAR(grad[i], 0.0, 0.0);
     }
     CHECK_NEAR(ntxent_loss(&b, 0.1, grad), 0.0, 1e-15);
+    triplet_stats_of_batch(&b, 1.0, 1, 1, &s);
+    CHECK_U64(s.n_triplets, 0);
+    CHECK_NEAR(s.loss, 0.0, 0.0);
+}
+
+/* What is reported: every original of another group is a negative equally often, no positive ever,
+ * and the draw depends on seed and batch alone. Over a margin this wide all triplets count. */
+static void test_reported(void)
+{
+    enum { DRAWS = 4000 };
+    struct batch_rows b = {rows, groups, N, DIM};
+    struct triplet_stats s, again, other;
+    double want = 0.0, positive = 0.0, sum = 0.0;
+    size_t n_alike = 0;
+    draw_rows();
+    for (size_t d = 0; d < DIM; d++) /* a work's own clips are no negatives of it: it would show */
+        rows[2 * DIM + d] += 100.0;
+    for (size_t i = 0; i < N; i++) {
+        double of_one = 0.0, n = 0.0;
+        for (size_t k = 0; k < N; k++)
+            if (groups[k] != groups[i]) {
+                of_one += distance(i, k);
+                n += 1.0;
+            }
+        want += of_one / n / N;
+        positive += distance(i, i + N) / N;
+    }
+    for (uint64_t batch = 0; batch < DRAWS; batch++) {
+        triplet_stats_of_batch(&b, 1000.0, 7, batch, &s);
+        triplet_stats_of_batch(&b, 1000.0, 7, batch, &again);
+        triplet_stats_of_batch(&b, 1000.0, 8, batch, &other);
+        CHECK(s.n_triplets == N && s.loss == again.loss);
+        CHECK_NEAR(s.mean_positive, positive, 1e-12);
+        CHECK_NEAR(s.loss, s.mean_positive - s.mean_negative + 1000.0, 1e-9);
+        n_alike += s.loss == other.loss;
+        sum += s.mean_negative;
+    }
+    CHECK(n_alike < DRAWS / 10);
+    /* Distances to row 2 are 224, others below 2: a draw's mean deviates by about 30 */
+    CHECK_NEAR(sum / DRAWS, want, 5.0 * 30.0 / sqrt(DRAWS));
 }
 
 int main(void)
 {
     RUN(test_definitions);
     RUN(test_gradients);
-    pairs = true;
-    RUN(test_definitions);
-    RUN(test_gradients);
     RUN(test_semi_hard_without_one);
     RUN(test_one_work);
+    RUN(test_reported);
     return test_done();
 }

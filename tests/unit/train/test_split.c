@@ -215,8 +215,8 @@ static void test_step_wraps(void)
         uint8_t *seen = mem_zalloc(snap.n_keys, 1);
         size_t anchors = 0;
         for (uint64_t step = 0; step < steps; step++) {
-            sampler_step(&sampler, 3, step, steps, N, keys);
-            sampler_step_groups(&sampler, 3, step, steps, N, groups);
+            sampler_step(&sampler, 3, step, steps, N, keys, NULL);
+            sampler_step(&sampler, 3, step, steps, N, NULL, groups);
             for (size_t i = 0; i < N; i++) {
                 CHECK(groups[i] == groups[N + i] && groups[i] != groups[2 * N + i]);
                 for (size_t k = 0; k < snap.n_keys; k++)
@@ -230,30 +230,27 @@ static void test_step_wraps(void)
     split_release(&s);
 }
 
-/* Every other negative is an augmented view of the clip before it, or what it would have been. */
-static void test_negatives_in_pairs(void)
+/* With negatives from the batch a step is its anchors and positives, the very same ones. */
+static void test_rows_of_a_step(void)
 {
     struct split s = {0};
     enum { N = 9, STEPS = 20 };
     if (make_split(NULL, 1, &s)) {
-        struct sampler plain = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0, false}, pairs = plain;
-        uint64_t before[3 * N], keys[3 * N], groups[3 * N];
-        size_t n_pairs = 0;
-        pairs.pairs_negatives = true;
+        struct sampler drawn = {snap.keys, &s.train, 5, SAMPLE_TRAIN, 0, false}, in_batch = drawn;
+        uint64_t all[3 * N], all_groups[3 * N], keys[3 * N], groups[3 * N];
+        in_batch.in_batch = true;
+        CHECK_U64(sampler_rows(&drawn, N), 3 * N);
+        CHECK_U64(sampler_rows(&in_batch, N), 2 * N);
         for (uint64_t step = 0; step < STEPS; step++) {
-            sampler_step(&plain, 1, step, STEPS, N, before);
-            sampler_step(&pairs, 1, step, STEPS, N, keys);
-            sampler_step_groups(&pairs, 1, step, STEPS, N, groups);
-            CHECK(memcmp(keys, before, 2 * N * sizeof *keys) == 0);
-            for (size_t i = 0; i < N; i++) {
-                const uint64_t *negative = keys + 2 * N;
-                bool is_pair = i % 2 == 1 && negative[i] >> 8 == negative[i - 1] >> 8;
-                CHECK(groups[2 * N + i] != groups[i]);
-                CHECK(is_pair ? store_key_view(negative[i]) > 0 : negative[i] == before[2 * N + i]);
-                n_pairs += is_pair;
-            }
+            memset(keys, 0xff, sizeof keys);
+            memset(groups, 0xff, sizeof groups);
+            sampler_step(&drawn, 1, step, STEPS, N, all, all_groups);
+            sampler_step(&in_batch, 1, step, STEPS, N, keys, groups);
+            CHECK(memcmp(keys, all, 2 * N * sizeof *keys) == 0);
+            CHECK(memcmp(groups, all_groups, 2 * N * sizeof *groups) == 0);
+            for (size_t i = 2 * N; i < 3 * N; i++)
+                CHECK(keys[i] == UINT64_MAX && groups[i] == UINT64_MAX);
         }
-        CHECK(n_pairs > STEPS * (N / 2) * 8 / 10);
     }
     split_release(&s);
 }
@@ -276,7 +273,7 @@ int main(void)
     RUN(test_triplets);
     RUN(test_versions_as_positives);
     RUN(test_step_wraps);
-    RUN(test_negatives_in_pairs);
+    RUN(test_rows_of_a_step);
     store_snapshot_release(&snap);
     store_close(store);
     synth_remove(dir);

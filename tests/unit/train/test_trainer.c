@@ -194,6 +194,34 @@ static void test_jitter_resumes(void)
     CHECK(!same_files("jitter-a", "jitter-no", "best.safetensors"));
 }
 
+static FILE *open_metrics(const char *name)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/models/%s/metrics.csv", dir, name);
+    FILE *f = fopen(path, "re");
+    CHECK(f != NULL);
+    return f;
+}
+
+/* All columns of metrics.csv but the last three, which are times. */
+static void check_same_figures(const char *a, const char *b)
+{
+    char x[512], y[512];
+    FILE *files[2] = {open_metrics(a), open_metrics(b)};
+    size_t n_lines = 0;
+    while (files[0] != NULL && files[1] != NULL && fgets(x, sizeof x, files[0]) != NULL &&
+           fgets(y, sizeof y, files[1]) != NULL) {
+        for (int column = 0; column < 3; column++)
+            *strrchr(x, ',') = *strrchr(y, ',') = '\0';
+        CHECK_STR(x, y);
+        n_lines++;
+    }
+    CHECK(n_lines > 2);
+    for (size_t i = 0; i < 2; i++)
+        if (files[i] != NULL)
+            fclose(files[i]);
+}
+
 /* Whatever decides the numbers survives an interruption: schedule, moments, the sums of a step made
  * of several batches. */
 static void check_resume(const char *name, struct train_params p)
@@ -219,6 +247,7 @@ static void check_resume(const char *name, struct train_params p)
     CHECK_U64(part.steps, 8);
     CHECK(part.best_val_loss == whole.best_val_loss);
     CHECK(same_files(name, pieces, "best.safetensors"));
+    check_same_figures(name, pieces);
 }
 
 static void test_recipes_resume(void)
@@ -249,7 +278,7 @@ static void test_recipes_resume(void)
     check_refused(&p, "schedule_steps");
     p.epochs = 2;
     p.mining = MINE_HARDEST;
-    check_refused(&p, "its negatives is semi_hard+pairs, now it is hardest+pairs");
+    check_refused(&p, "its negatives is semi_hard@batch, now it is hardest@batch");
 }
 
 /* `auto` goes on as a run began, whatever this processor would choose for a new one. */
@@ -370,6 +399,40 @@ static void test_learns(void)
            (unsigned long long)r.best_epoch, r.baseline_loss);
     CHECK(r.best_val_loss < 0.93 * r.baseline_loss);
     CHECK(!r.collapsed);
+    leave(&s);
+}
+
+/* Few works train and a batch has two clips: many a batch has no negative in it, which
+ * teaches nothing and stops nothing. */
+static void test_batches_of_one_work(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct small_store s;
+    char path[PATH_BYTES];
+    struct synth_params sp = {1, 0, 40, FRAMES, MELS, 2, RECORD_U8, SPEC, SYNTH_SOUND};
+    enter(&s, &sp);
+    struct train_params p = params("one-work");
+    snprintf(path, sizeof path, "%s/truth.csv", dir);
+    FILE *f = fopen(path, "we");
+    CHECK(f != NULL);
+    fprintf(f, "track_id,work_id\n");
+    for (int i = 0; i < 40; i++)
+        fprintf(f, "TRACK%06d,W%d\n", i, i / 8);
+    CHECK(fclose(f) == 0);
+    p.groups_path = path;
+    p.validation_share = 0.5;
+    p.batch = 2;
+    p.epochs = 1;
+    p.mining = MINE_SEMI_HARD;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK(r.n_train_groups <= 3 && isfinite(r.best_val_loss));
+    check_refused(&p, "--resume");
+    p.name = "one-row";
+    p.batch = 1;
+    check_refused(&p, "a batch of 1 has no negatives in it");
+    p.mining = MINE_DRAWN;
+    CHECK_OK(train_run(&p, &r, &e), &e);
     leave(&s);
 }
 
@@ -642,6 +705,7 @@ int main(void)
     RUN(test_a_model_is_not_replaced_silently);
     RUN(test_weights);
     RUN(test_resnet18);
+    RUN(test_batches_of_one_work);
     RUN(test_too_few_tracks);
     RUN(test_no_positives);
     RUN(test_no_store);

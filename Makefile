@@ -48,7 +48,7 @@ ROOMS_refrain-extract = programs match ingest features store conf base
 LINK_refrain-extract  = $(LIBS_match) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
 ROOMS_refrain-store   = programs store conf base
 LINK_refrain-store    = $(LIBS_store)
-ROOMS_refrain-train   = programs train store conf base
+ROOMS_refrain-train   = programs train features store conf base
 LINK_refrain-train    = $(LIBS_train) $(LIBS_store)
 ROOMS_refrain-match   = programs match train ingest features store conf base
 LINK_refrain-match    = $(LIBS_match) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
@@ -68,7 +68,7 @@ TROOMS_train = train store base
 TLINK_train = $(LIBS_train) $(LIBS_store)
 TROOMS_match = match features store base
 TLINK_match = $(LIBS_match) $(LIBS_features) $(LIBS_store)
-TROOMS_programs = programs match ingest features store conf base
+TROOMS_programs = programs match train ingest features store conf base
 TLINK_programs = $(LIBS_csv) $(LIBS_match) $(LIBS_decode) $(LIBS_features) $(LIBS_store)
 
 # ---------------------------------------------------------------- building

@@ -26,6 +26,14 @@ static uint64_t checksum_of(const struct file_head *h, const float *excess, size
     return hash64(excess, n * sizeof *excess, hash64(h, offsetof(struct file_head, checksum), 0));
 }
 
+/* What a library does not say of itself must be what this program takes it to be. */
+static bool is_law(const struct null_law *law, const struct null_law *ours)
+{
+    return isfinite(law->location) && law->scale > 0 && isfinite(law->scale) &&
+           law->shape == ours->shape && law->growth == ours->growth && law->share == ours->share &&
+           law->reach == ours->reach;
+}
+
 static bool is_of(const struct file_head *h, const struct library *l, uint64_t seed)
 {
     bool ok = memcmp(h->magic, magic, sizeof h->magic) == 0 &&
@@ -35,7 +43,7 @@ static bool is_of(const struct file_head *h, const struct library *l, uint64_t s
     for (size_t i = 0; ok && i < h->n_members; i++)
         ok = h->members[i] < l->n_songs;
     for (size_t mode = 0; ok && mode < ALIGN_MODES; mode++)
-        ok = isfinite(h->laws[mode].location) && h->laws[mode].scale > 0;
+        ok = is_law(&h->laws[mode], &null_model_default.laws[mode]);
     return ok && isfinite(h->mean);
 }
 

@@ -226,6 +226,18 @@ void library_close(struct library *l)
         munmap(map, map_bytes);
 }
 
+struct library library_part(const struct library *l, size_t from, size_t n)
+{
+    assert(from <= l->n_songs && n <= l->n_songs - from);
+    return (struct library){
+        .n_songs = n,
+        .songs = l->songs + from,
+        .root = l->root,
+        .map = l->map,
+        .song_checksums = l->map != NULL ? l->song_checksums + from : NULL,
+    };
+}
+
 const struct library_song *library_find(const struct library *l, const char *track)
 {
     char *end;

@@ -70,6 +70,10 @@ void library_make_coarse(struct library *l);
 MUST_CHECK bool library_check_song(const struct library *l, size_t song_i, struct err *e);
 MUST_CHECK bool library_check_group(const struct library *l, size_t group_i, struct err *e);
 
+/* Songs from..from + n as a library of their own, without a first pass. All of it is lent: it is
+ * not closed. */
+struct library library_part(const struct library *l, size_t from, size_t n);
+
 /* By track id or row number; NULL when there is none. */
 const struct library_song *library_find(const struct library *l, const char *track);
 

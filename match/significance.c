@@ -9,7 +9,7 @@
  * and less, and of real recordings (docs/MATCH.md). */
 const struct null_model null_model_default = {
     .laws = {[ALIGN_HARMONY] = {120.7, 27.8, 0.16, 0.22, 0, 1},
-             [ALIGN_MELODY] = {259.4, 38.6, 0.08, 0.20, 0.002, 6},
+             [ALIGN_MELODY] = {259.4, 38.6, 0.08, 0.20, 0.003, 5},
              [ALIGN_BOTH] = {142.2, 24.8, 0.06, 0.20, 0.002, 6}},
 };
 

@@ -24,16 +24,19 @@ static bool show_progress(void *arg, uint64_t n_done, uint64_t n)
     return !program_stop_requested();
 }
 
+static unsigned threads_of(unsigned asked)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (asked > 0)
+        return asked;
+    return (unsigned)(cores < 1 ? 1 : cores > SEARCH_THREADS_MAX ? SEARCH_THREADS_MAX : cores);
+}
+
 bool match_catalogue_open(const char *dir, unsigned threads, struct match_catalogue *out,
                           struct err *e)
 {
-    struct match_catalogue c = {.threads = threads};
+    struct match_catalogue c = {.threads = threads_of(threads)};
     struct progress progress;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (threads == 0)
-        c.threads = (unsigned)(cores < 1                    ? 1
-                               : cores > SEARCH_THREADS_MAX ? SEARCH_THREADS_MAX
-                                                            : cores);
     progress_init(&progress, "cohort", "pairs", 0);
     bool ok = dataset_open(dir, &c.dataset, e) && library_open(dir, &c.library, e) &&
               cohort_open(dir, &c.library, c.dataset.settings.seed, c.threads, show_progress,
@@ -47,9 +50,10 @@ bool match_catalogue_open(const char *dir, unsigned threads, struct match_catalo
     return true;
 }
 
-bool match_catalogue_open_library(const char *dir, struct match_catalogue *out, struct err *e)
+bool match_catalogue_open_library(const char *dir, unsigned threads, struct match_catalogue *out,
+                                  struct err *e)
 {
-    struct match_catalogue c = {.threads = 1};
+    struct match_catalogue c = {.threads = threads_of(threads)};
     if (!dataset_open(dir, &c.dataset, e) || !library_open(dir, &c.library, e))
         return false;
     *out = c;

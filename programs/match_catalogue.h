@@ -25,8 +25,8 @@ MUST_CHECK bool match_catalogue_open(const char *dir, unsigned threads, struct m
 
 /* The sequences and fingerprints alone: nothing is held against the cohort, nothing can be searched
  * for. */
-MUST_CHECK bool match_catalogue_open_library(const char *dir, struct match_catalogue *out,
-                                             struct err *e);
+MUST_CHECK bool match_catalogue_open_library(const char *dir, unsigned threads,
+                                             struct match_catalogue *out, struct err *e);
 
 void match_catalogue_close(struct match_catalogue *c); /* safe on {0}, may run twice */
 

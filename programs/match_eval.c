@@ -19,8 +19,6 @@ enum {
     FIELDS = 7,
 };
 
-const double eval_evalues[EVAL_EVALUES] = {0.001, 0.01, 0.1, 1, 10, 100, 1000};
-
 /* Both overlaps of a passage that counts as located. */
 static const double LOCATED = 0.6;
 
@@ -35,7 +33,7 @@ struct evaluation {
     size_t n;
     float *levels;    /* (n, n); by copy -ln E, -INFINITY where nothing fits */
     uint64_t *groups; /* (n) */
-    double *values, *parts;
+    double *values;
     struct passage *passages;
     size_t n_passages, cap_passages;
     bool *is_borrower; /* (n) */
@@ -43,14 +41,15 @@ struct evaluation {
 
 /* ---------------------------------------------------------------- input */
 
-static bool load_groups(struct evaluation *v, const char *path, struct err *e)
+bool match_groups_load(const struct match_catalogue *c, const char *path, uint64_t *out,
+                       struct err *e)
 {
     struct groups g = {0};
     bool known;
-    if (!groups_load(path, v->c->dataset.dir, &g, e))
+    if (!groups_load(path, c->dataset.dir, &g, e))
         return false;
-    for (size_t i = 0; i < v->n; i++)
-        v->groups[i] = groups_of(&g, v->c->library.songs[i].track_id, &known);
+    for (size_t i = 0; i < c->library.n_songs; i++)
+        out[i] = groups_of(&g, c->library.songs[i].track_id, &known);
     groups_release(&g);
     return true;
 }
@@ -202,49 +201,36 @@ static bool is_borrowed_pair(const struct evaluation *v, size_t i, size_t k)
     return v->is_borrower[i] || v->is_borrower[k];
 }
 
-/* Hits are rare, and then no resampling says how many there could have been: the interval is at
- * least that of a Poisson count of pairs, each of which is a hit of two queries (Byar's
- * approximation; Breslow and Day, "Statistical methods in cancer research" II, 1987, p. 69). */
-static void widen_for_few(struct figure *f, double n_queries)
-{
-    double n = f->value * n_queries / 2, above = n + 1;
-    double low = n > 0 ? n * pow(1 - 1 / (9 * n) - 1.96 / (3 * sqrt(n)), 3) : 0;
-    double high = above * pow(1 - 1 / (9 * above) + 1.96 / (3 * sqrt(above)), 3);
-    f->lo = fmin(f->lo, fmax(0, low) * 2 / n_queries);
-    f->hi = fmax(f->hi, high * 2 / n_queries);
-}
-
 static void evalues_measure(struct evaluation *v, struct eval_result *out)
 {
-    for (size_t t = 0; t < EVAL_EVALUES; t++) {
-        double n_expected = 0, n_queries = 0;
-        for (size_t i = 0; i < v->n; i++) {
-            double n_false = 0, n_unrelated = 0;
-            bool found = false, has_version = false;
-            for (size_t k = 0; k < v->n; k++) {
-                if (k == i || is_borrowed_pair(v, i, k))
-                    continue;
-                double evalue = evalue_of(v, v->levels[i * v->n + k]);
-                bool hit = evalue <= eval_evalues[t], related = v->groups[k] == v->groups[i];
-                found = found || (hit && related);
-                has_version = has_version || related;
-                n_unrelated += !related;
-                n_false += hit && !related;
+    const uint64_t seed = v->c->dataset.settings.seed;
+    double *found = mem_zalloc(EVAL_EVALUES * v->n, sizeof *found); /* 0 or 1; NAN: no version */
+    struct chance_tally tally;
+    chance_tally_init(&tally, v->n);
+    for (size_t i = 0; i < v->n; i++) {
+        double least = INFINITY;
+        bool has_version = false;
+        if (!v->is_borrower[i])
+            chance_tally_query(&tally);
+        for (size_t k = 0; k < v->n; k++) {
+            if (k == i || is_borrowed_pair(v, i, k))
+                continue;
+            double evalue = evalue_of(v, v->levels[i * v->n + k]);
+            if (v->groups[k] != v->groups[i]) {
+                chance_tally_add(&tally, i, k, evalue, (double)v->n);
+                continue;
             }
-            v->values[i] = has_version ? (found ? 1 : 0) : NAN;
-            v->parts[i] = v->is_borrower[i] ? NAN : n_false;
-            if (!v->is_borrower[i]) {
-                n_expected += fmin(eval_evalues[t] / (double)v->n, 1) * n_unrelated;
-                n_queries++;
-            }
+            has_version = true;
+            least = fmin(least, evalue);
         }
-        uint64_t seed = v->c->dataset.settings.seed;
-        out->found[t] = figure_mean(v->values, v->groups, v->n, seed);
-        out->chance[t] = figure_mean(v->parts, v->groups, v->n, seed);
-        out->expected[t] = n_queries > 0 ? n_expected / n_queries : NAN;
-        if (n_queries > 0)
-            widen_for_few(&out->chance[t], n_queries);
+        for (size_t t = 0; t < EVAL_EVALUES; t++)
+            found[t * v->n + i] = !has_version ? NAN : least <= eval_evalues[t] ? 1 : 0;
     }
+    for (size_t t = 0; t < EVAL_EVALUES; t++)
+        out->found[t] = figure_mean(found + t * v->n, v->groups, v->n, seed);
+    chance_tally_measure(&tally, v->groups, seed, out->chance);
+    chance_tally_release(&tally);
+    mem_free(found);
 }
 
 /* What is in both, of the longer. */
@@ -336,9 +322,8 @@ bool match_eval(struct match_catalogue *c, enum eval_axis axis, const char *grou
     v.levels = mem_alloc(n * n, sizeof *v.levels);
     v.groups = mem_alloc(n, sizeof *v.groups);
     v.values = mem_alloc(n, sizeof *v.values);
-    v.parts = mem_alloc(n, sizeof *v.parts);
     v.is_borrower = mem_zalloc(n, sizeof *v.is_borrower);
-    bool ok = load_groups(&v, groups_path, e) &&
+    bool ok = match_groups_load(c, groups_path, v.groups, e) &&
               (segments_path == NULL || load_passages(&v, segments_path, e)) &&
               (axis == EVAL_COPY ? copy_all : align_all)(&v, e);
     if (ok) {
@@ -350,7 +335,6 @@ bool match_eval(struct match_catalogue *c, enum eval_axis axis, const char *grou
     mem_free(v.levels);
     mem_free(v.groups);
     mem_free(v.values);
-    mem_free(v.parts);
     mem_free(v.passages);
     mem_free(v.is_borrower);
     return ok;
@@ -380,8 +364,8 @@ void match_eval_print(const struct eval_result *r, FILE *out)
             "expected");
     for (size_t t = 0; t < EVAL_EVALUES; t++)
         fprintf(out, "%-12g %10.3f %22.4f %10.4f to %7.4f %10.4f\n", eval_evalues[t],
-                r->found[t].value, r->chance[t].value, r->chance[t].lo, r->chance[t].hi,
-                r->expected[t]);
+                r->found[t].value, r->chance[t].unrelated.value, r->chance[t].unrelated.lo,
+                r->chance[t].unrelated.hi, r->chance[t].promised);
     if (r->n_passages == 0)
         return;
     fprintf(out, "%zu borrowed passages\n", r->n_passages);
@@ -389,15 +373,6 @@ void match_eval_print(const struct eval_result *r, FILE *out)
     print_figure(out, "source in the first five", &r->first_5);
     print_figure(out, "of those first, located to 60 %", &r->located);
     print_figure(out, "of those first, mean overlap", &r->overlap);
-}
-
-static void figure_json(struct json *j, const char *key, const struct figure *f)
-{
-    json_object(j, key);
-    json_f64(j, "value", f->value);
-    json_f64(j, "lo", f->lo);
-    json_f64(j, "hi", f->hi);
-    json_end(j);
 }
 
 void match_eval_json(const struct eval_result *r, FILE *out)
@@ -418,10 +393,8 @@ void match_eval_json(const struct eval_result *r, FILE *out)
     json_array(&j, "by_evalue");
     for (size_t t = 0; t < EVAL_EVALUES; t++) {
         json_object(&j, NULL);
-        json_f64(&j, "evalue", eval_evalues[t]);
         figure_json(&j, "found", &r->found[t]);
-        figure_json(&j, "unrelated", &r->chance[t]);
-        json_f64(&j, "expected", r->expected[t]);
+        chance_point_json(&r->chance[t], &j);
         json_end(&j);
     }
     json_end(&j);

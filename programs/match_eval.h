@@ -7,10 +7,7 @@
 #define REFRAIN_MATCH_EVAL_H
 
 #include "programs/match_catalogue.h"
-#include "train/ranking.h"
-
-enum { EVAL_EVALUES = 7 };
-extern const double eval_evalues[EVAL_EVALUES]; /* 0.001 to 1000 */
+#include "programs/match_chance.h"
 
 enum eval_axis { EVAL_ALIGN, EVAL_COPY };
 
@@ -18,10 +15,8 @@ struct eval_result {
     enum eval_axis axis;
     size_t n_songs, n_queries, n_works; /* queries: songs with a version in the library */
     struct figure two_choice, auc, map, mr1, p1, p10;
-    /* By E-value: share of queries with a version up to it, and unrelated songs up to it per query
-     * beside what is expected of that many. */
-    struct figure found[EVAL_EVALUES], chance[EVAL_EVALUES];
-    double expected[EVAL_EVALUES];
+    struct figure found[EVAL_EVALUES]; /* by E-value: share of queries with a version up to it */
+    struct chance_point chance[EVAL_EVALUES];
     /* Of the passages given: */
     size_t n_passages;            /* borrowings */
     struct figure first, first_5; /* share whose source is first, among the first five */
@@ -34,6 +29,10 @@ struct eval_result {
  * and needs no more than match_catalogue_open_library gives; segments_path is NULL then. */
 MUST_CHECK bool match_eval(struct match_catalogue *c, enum eval_axis axis, const char *groups_path,
                            const char *segments_path, struct eval_result *out, struct err *e);
+
+/* The work of each song of the library: (n_songs). */
+MUST_CHECK bool match_groups_load(const struct match_catalogue *c, const char *path, uint64_t *out,
+                                  struct err *e);
 
 void match_eval_print(const struct eval_result *r, FILE *out);
 void match_eval_json(const struct eval_result *r, FILE *out);

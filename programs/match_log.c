@@ -14,7 +14,7 @@ struct match_log_head match_log_head_make(uint64_t root, double evalue, bool exh
                                .root = root,
                                .evalue = evalue,
                                .exhaustive = exhaustive};
-    memcpy(h.magic, "RFRNALL4", sizeof h.magic);
+    memcpy(h.magic, "RFRNALL5", sizeof h.magic);
     return h;
 }
 

@@ -4,8 +4,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "programs/match_calibration.h"
 #include "programs/match_catalogue.h"
-#include "programs/match_eval.h"
 #include "programs/match_page.h"
 #include "programs/match_sequences.h"
 #include "programs/report_calibration.h"
@@ -18,7 +18,7 @@
 static const char *model_path, *page_path, *audio_folder, *groups_path, *segments_path,
     *axis = "align";
 static bool want_json, embed_audio, want_all, want_sequences, exhaustive;
-static uint64_t threads, top = 10;
+static uint64_t threads, top = 10, n_catalogue;
 static double pair_evalue = 0.01;
 
 static bool run_pair(const struct args *args, struct err *e)
@@ -149,9 +149,25 @@ static bool keep_calibration(const char *dir, const struct eval_result *r, struc
 {
     struct calibration_point points[EVAL_EVALUES];
     for (size_t i = 0; i < EVAL_EVALUES; i++)
-        points[i] = (struct calibration_point){eval_evalues[i], r->expected[i], r->chance[i].value,
-                                               r->chance[i].lo, r->chance[i].hi};
+        points[i] = (struct calibration_point){
+            eval_evalues[i], r->chance[i].promised, r->chance[i].unrelated.value,
+            r->chance[i].unrelated.lo, r->chance[i].unrelated.hi};
     return calibration_write(dir, points, EVAL_EVALUES, e);
+}
+
+static bool run_calibration(const char *dir, struct err *e)
+{
+    struct match_catalogue c;
+    struct calibration_result r;
+    if (!match_catalogue_open_library(dir, (unsigned)threads, &c, e))
+        return false;
+    bool ok = match_calibrate(&c, groups_path, n_catalogue, &r, e);
+    match_catalogue_close(&c);
+    if (ok && want_json)
+        match_calibration_json(&r, stdout);
+    else if (ok)
+        match_calibration_print(&r, stdout);
+    return ok;
 }
 
 /* `refrain eval` comes here for every --by but model, which refrain-train measures. */
@@ -167,7 +183,11 @@ static bool run_eval(const struct args *args, struct err *e)
         return err_set(e, ERR_USAGE, "--by %s needs --groups FILE.csv (track_id,work_id)", axis);
     if (by_copy && segments_path != NULL)
         return err_set(e, ERR_USAGE, "--segments holds borrowed passages: measure --by align");
-    if (!(by_copy ? match_catalogue_open_library(args->items[0], &c, e)
+    if (n_catalogue > 0)
+        return by_copy || segments_path != NULL
+                   ? err_set(e, ERR_USAGE, "--catalogue measures the E-values of --by align alone")
+                   : run_calibration(args->items[0], e);
+    if (!(by_copy ? match_catalogue_open_library(args->items[0], (unsigned)threads, &c, e)
                   : match_catalogue_open(args->items[0], (unsigned)threads, &c, e)))
         return false;
     bool ok = match_eval(&c, by_copy ? EVAL_COPY : EVAL_ALIGN, groups_path, segments_path, &r, e) &&
@@ -191,6 +211,8 @@ static const struct option eval_options[] = {
     {"groups", 'g', OPTION_STR, &groups_path, "FILE.csv", "which songs are versions of one work"},
     {"segments", 0, OPTION_STR, &segments_path, "FILE.csv",
      "passages whose places are known, as tests/corpus writes them"},
+    {"catalogue", 0, OPTION_U64, &n_catalogue, "N",
+     "whether E-values are true in catalogues of N of these songs, searched for all others"},
     {"by", 0, OPTION_STR, &axis, "AXIS", "align (default): melody and harmony; copy: fingerprints"},
     {"threads", 't', OPTION_U64, &threads, "N", "as many as there are cores if not said"},
     {"json", 'j', OPTION_FLAG, &want_json, NULL, "the result as one line of JSON"},
@@ -248,11 +270,13 @@ static const struct command commands[] = {
      .max_args = 2,
      .run = run_search},
     {.name = "eval",
-     .synopsis = "DIR --groups FILE.csv [--by align|copy] [--segments FILE.csv] [--json]",
+     .synopsis = "DIR --groups FILE.csv [--by align|copy] [--segments FILE.csv] [--catalogue N] "
+                 "[--json]",
      .help = "How well the alignment finds versions, or the fingerprints find copies, and whether "
              "their E-values are true.\n"
              "By copy, the groups are of songs that hold the same recording.",
      .examples = "refrain eval songs --by align --groups truth.csv\n"
+                 "refrain eval songs --by align --groups truth.csv --catalogue 60\n"
                  "refrain eval songs --by copy --groups recordings.csv --json | jq .map\n",
      .options = eval_options,
      .n_options = ARRAY_LEN(eval_options),

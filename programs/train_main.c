@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "programs/dataset.h"
+#include "programs/mel_bands.h"
 #include "programs/train_embed.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
@@ -216,7 +217,10 @@ static void print_row(const char *what, const struct evaluate_result *r, size_t 
     for (int c = 0; c < EVAL_COLUMNS; c++) {
         const struct figure *f =
             (const struct figure *)(const void *)((const char *)eval_column(r, c) + offset);
-        printf(" %6.3f [%.3f, %.3f]", f->value, f->lo, f->hi);
+        if (isfinite(f->value))
+            printf(" %6.3f [%.3f, %.3f]", f->value, f->lo, f->hi);
+        else
+            printf(" %6s %-14s", "-", "");
     }
     printf("\n");
 }
@@ -277,11 +281,13 @@ static bool write_distances(const struct dataset *d, const struct evaluate_resul
 {
     char models[PATH_BYTES], model[PATH_BYTES], path[PATH_BYTES];
     struct distances_row rows[EVAL_COLUMNS];
+    size_t n = 0;
     for (int c = 0; c < EVAL_COLUMNS; c++)
-        rows[c] = (struct distances_row){eval_column_name(c), &eval_column(r, c)->distances};
+        if (isfinite(eval_column(r, c)->loss.value))
+            rows[n++] = (struct distances_row){eval_column_name(c), &eval_column(r, c)->distances};
     return path_join(models, d->dir, "models", e) && path_join(model, models, options.name, e) &&
            path_join(path, model, "distances.svg", e) &&
-           distances_write(rows, EVAL_COLUMNS, options.name, path, e);
+           distances_write(rows, n, options.name, path, e);
 }
 
 static const char *eval_by = "model"; /* refrain sends every other axis to refrain-match */
@@ -289,6 +295,7 @@ static const char *eval_by = "model"; /* refrain sends every other axis to refra
 static bool run_eval(const struct args *args, struct err *e)
 {
     static struct dataset dataset;
+    static struct chroma_bands bands;
     struct evaluate_result r;
     if (!dataset_open(args->items[0], &dataset, e))
         return false;
@@ -297,6 +304,8 @@ static bool run_eval(const struct args *args, struct err *e)
                                 .model_path = options.model,
                                 .groups_path = options.groups,
                                 .threads = (uint32_t)options.threads};
+    if (mel_bands_from_settings(&dataset.settings, &bands))
+        p.bands = &bands;
     if (!evaluate_run(&p, &r, e))
         return false;
     if (options.json)

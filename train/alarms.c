@@ -1,7 +1,7 @@
 #include "train/alarms.h"
 
 #include "base/mem.h"
-#include "train/embed.h"
+#include "train/baseline.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -141,14 +141,15 @@ static bool count_near(struct store *store, const struct store_snapshot *snap,
                        const struct split_side *train, const uint64_t *held_out, size_t n,
                        size_t *out, struct err *e)
 {
-    uint32_t frames = snap->n_frames, mels = snap->n_mels;
+    struct baseline_space spectrum = {BASELINE_MEL_MEAN, snap->n_frames, snap->n_mels, NULL};
+    size_t mels = snap->n_mels;
     size_t step = (train->n_clips + COMPARED_MAX - 1) / COMPARED_MAX;
     float *vectors = mem_alloc(n * mels, sizeof *vectors), *other = mem_alloc(mels, sizeof *other);
     bool *near = mem_zalloc(n, sizeof *near);
-    bool ok = baseline_keys(store, BASELINE_MEL_MEAN, held_out, n, frames, mels, vectors, e);
+    bool ok = baseline_keys(&spectrum, store, held_out, n, vectors, e);
     for (size_t i = 0; ok && i < train->n_clips; i += step) {
         uint64_t key = snap->keys[train->clips[i].first];
-        ok = baseline_keys(store, BASELINE_MEL_MEAN, &key, 1, frames, mels, other, e);
+        ok = baseline_keys(&spectrum, store, &key, 1, other, e);
         for (size_t k = 0; ok && k < n; k++)
             near[k] =
                 near[k] || vector_distance(vectors + k * mels, other, mels) < ALARM_NEAR_DISTANCE;

@@ -1,7 +1,6 @@
 /*
- * Vectors of clips: the network's embedding, and the baselines that use no network. All are read
- * from the store in batches of a fixed size, so that memory does not depend on how many are asked
- * for beyond the result itself.
+ * Vectors of clips: the network's embedding, read from the store in batches of a fixed size, so
+ * that memory does not depend on how many are asked for beyond the result itself.
  */
 #ifndef REFRAIN_EMBED_H
 #define REFRAIN_EMBED_H
@@ -28,26 +27,5 @@ void embedder_release(struct embedder *m); /* safe on {0}, may run twice */
 /* out: (n, EMBEDDING_DIM), of unit length. The network runs with its running statistics. */
 MUST_CHECK bool embed_keys(struct embedder *m, const uint64_t *keys, size_t n, float *out,
                            struct err *e);
-
-enum baseline {
-    BASELINE_MEL,       /* the whole picture: what a learnt embedding has to beat */
-    BASELINE_MEL_MEAN,  /* its average over time: one value a band */
-    BASELINE_MFCC_MEAN, /* mean mel cepstrum: coefficients 1 to 20 of its orthonormal DCT-II */
-    BASELINES,
-};
-const char *baseline_name(enum baseline b); /* "mel" */
-size_t baseline_dim(enum baseline b, uint32_t n_frames, uint32_t n_mels);
-
-/* One picture (dB) to its vector: standardised over the clip (mean 0, deviation 1), for MEL_MEAN
- * averaged over time after that, then of unit length. A constant picture gives zeros. */
-void baseline_vector(enum baseline b, const float *picture, uint32_t n_frames, uint32_t n_mels,
-                     float *out);
-
-/* out: (n, baseline_dim). */
-MUST_CHECK bool baseline_keys(struct store *store, enum baseline b, const uint64_t *keys, size_t n,
-                              uint32_t n_frames, uint32_t n_mels, float *out, struct err *e);
-
-/* As triplet_distance: | x - y + eps |. */
-double vector_distance(const float *x, const float *y, size_t dim);
 
 #endif

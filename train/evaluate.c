@@ -4,6 +4,7 @@
 #include "base/permute.h"
 #include "base/rng.h"
 #include "train/checkpoint.h"
+#include "train/embed.h"
 #include "train/validation.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NET_PICTURES = 48, TILE = 32, RNG_COPY = 0x636f7079 /* "copy" */ };
+enum { NET_PICTURES = 48, RNG_COPY = 0x636f7079 /* "copy" */ };
 
 struct evaluation {
     const struct evaluate_params *params;
@@ -170,24 +171,23 @@ static void fill_matrix(struct evaluation *v, const float *x, const float *y, si
             v->matrix[i * v->n + k] = (float)vector_distance(x + i * dim, y + k * dim, dim);
 }
 
-/* The same for baselines, whose vectors are whole pictures: two tiles in memory at a time. */
-static bool fill_matrix_tiled(struct evaluation *v, enum baseline b, const uint64_t *queries,
-                              struct err *e)
+/* The same for baselines, whose vectors may be whole pictures: two tiles in memory at a time. */
+static bool fill_matrix_tiled(struct evaluation *v, const struct baseline_space *s,
+                              const uint64_t *queries, struct err *e)
 {
-    uint32_t frames = v->snap.n_frames, mels = v->snap.n_mels;
-    size_t dim = baseline_dim(b, frames, mels);
-    float *x = mem_alloc(TILE * dim, sizeof *x), *y = mem_alloc(TILE * dim, sizeof *y);
+    size_t dim = baseline_dim(s), tile = size_min(baseline_tile(s), v->n);
+    float *x = mem_alloc(tile * dim, sizeof *x), *y = mem_alloc(tile * dim, sizeof *y);
     bool ok = true;
-    for (size_t i = 0; ok && i < v->n; i += TILE) {
-        size_t rows = size_min(TILE, v->n - i);
-        ok = baseline_keys(v->store, b, queries + i, rows, frames, mels, x, e);
-        for (size_t k = 0; ok && k < v->n; k += TILE) {
-            size_t columns = size_min(TILE, v->n - k);
-            ok = baseline_keys(v->store, b, v->originals + k, columns, frames, mels, y, e);
+    for (size_t i = 0; ok && i < v->n; i += tile) {
+        size_t rows = size_min(tile, v->n - i);
+        ok = baseline_keys(s, v->store, queries + i, rows, x, e);
+        for (size_t k = 0; ok && k < v->n; k += tile) {
+            size_t columns = size_min(tile, v->n - k);
+            ok = baseline_keys(s, v->store, v->originals + k, columns, y, e);
             for (size_t r = 0; ok && r < rows; r++)
                 for (size_t c = 0; c < columns; c++)
                     v->matrix[(i + r) * v->n + k + c] =
-                        (float)vector_distance(x + r * dim, y + c * dim, dim);
+                        (float)baseline_distance(s, x + r * dim, y + c * dim);
         }
     }
     mem_free(x);
@@ -262,17 +262,35 @@ static bool score_model(struct evaluation *v, struct scores *s, struct err *e)
     return ok;
 }
 
-static bool score_baseline(struct evaluation *v, enum baseline b, struct scores *s, struct err *e)
+static const struct scores nothing_measured = {
+    .loss = {NAN, NAN, NAN},
+    .copies_r1 = {NAN, NAN, NAN},
+    .two_choice = {NAN, NAN, NAN},
+    .auc = {NAN, NAN, NAN},
+    .map = {NAN, NAN, NAN},
+    .mr1 = {NAN, NAN, NAN},
+    .p1 = {NAN, NAN, NAN},
+    .p10 = {NAN, NAN, NAN},
+};
+
+static bool score_baseline(struct evaluation *v, enum baseline kind, struct scores *s,
+                           struct err *e)
 {
+    const struct chroma_bands *bands = v->params->bands;
+    struct chroma_fold fold;
+    struct baseline_space b = {kind, v->snap.n_frames, v->snap.n_mels, &fold};
     struct triplet_stats stats;
-    if (!validation_baseline(&v->validation, v->store, b, v->snap.n_frames, v->snap.n_mels,
-                             v->recipe.margin, &stats, e))
+    *s = nothing_measured;
+    if (kind == BASELINE_CHROMA && (bands == NULL || bands->spec_hash != v->snap.spec_hash ||
+                                    bands->n != v->snap.n_mels || !chroma_fold_init(&fold, bands)))
+        return true;
+    if (!validation_baseline(&v->validation, &b, v->store, v->recipe.margin, &stats, e))
         return false;
     s->loss = loss_figure(v, &s->distances);
-    if (!fill_matrix_tiled(v, b, v->copies, e))
+    if (!fill_matrix_tiled(v, &b, v->copies, e))
         return false;
     s->copies_r1 = copies_figure(v);
-    if (!fill_matrix_tiled(v, b, v->originals, e))
+    if (!fill_matrix_tiled(v, &b, v->originals, e))
         return false;
     versions_figures(v, s);
     return true;

@@ -8,8 +8,8 @@
 #define REFRAIN_EVALUATE_H
 
 #include "train/alarms.h"
+#include "train/baseline.h"
 #include "train/distances.h"
-#include "train/embed.h"
 #include "train/ranking.h"
 
 enum { EVALUATE_CLIPS_MAX = 2048 /* bounds memory: two matrices of this side */ };
@@ -20,7 +20,8 @@ struct evaluate_params {
                                 of dir counts as held out */
     const char *groups_path; /* NULL: the one the model was trained with, if any; with model_path
                                 none */
-    uint32_t threads;        /* 0: as in training */
+    const struct chroma_bands *bands; /* of dir's pictures; NULL or of others: no chroma */
+    uint32_t threads;                 /* 0: as in training */
 };
 
 struct scores {

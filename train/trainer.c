@@ -184,8 +184,8 @@ static bool begin(struct trainer *t, bool *out_stopped, struct err *e)
 {
     const struct train_params *p = t->params;
     struct triplet_stats baseline;
-    if (!validation_baseline(&t->validation, t->store, BASELINE_MEL, t->snap.n_frames,
-                             t->snap.n_mels, p->margin, &baseline, e))
+    struct baseline_space mel = {BASELINE_MEL, t->snap.n_frames, t->snap.n_mels, NULL};
+    if (!validation_baseline(&t->validation, &mel, t->store, p->margin, &baseline, e))
         return err_wrap(e, "baseline");
     t->baseline_loss = baseline.loss;
     if (!(p->resume ? trainer_resume(t, e) : trainer_start_new(t, e)) ||

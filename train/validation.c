@@ -4,6 +4,7 @@
 #include "train/model.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int compare_keys(const void *x, const void *y)
 {
@@ -78,26 +79,36 @@ bool validation_measure(struct validation *v, struct embedder *embedder, double 
     return true;
 }
 
-/* Triplet by triplet: three pictures in memory, not all. */
-bool validation_baseline(struct validation *v, struct store *store, enum baseline b,
-                         uint32_t n_frames, uint32_t n_mels, double margin,
-                         struct triplet_stats *out, struct err *e)
+/* Triplets in groups whose vectors fit a tile, each clip of a group once: small vectors all at a
+ * time. */
+bool validation_baseline(struct validation *v, const struct baseline_space *s, struct store *store,
+                         double margin, struct triplet_stats *out, struct err *e)
 {
-    size_t dim = baseline_dim(b, n_frames, n_mels);
-    float *rows = mem_alloc(3 * dim, sizeof *rows);
+    size_t dim = baseline_dim(s), tile = size_min(baseline_tile(s), 3 * v->n_triplets);
+    float *rows = mem_alloc(tile * dim, sizeof *rows);
+    uint64_t *keys = mem_alloc(tile, sizeof *keys);
+    uint32_t *row_of = mem_alloc(v->n_keys, sizeof *row_of);
     bool ok = true;
-    for (size_t i = 0; ok && i < v->n_triplets; i++) {
-        uint64_t keys[3];
-        for (size_t k = 0; k < 3; k++)
-            keys[k] = v->keys[v->at[i][k]];
-        ok = baseline_keys(store, b, keys, 3, n_frames, n_mels, rows, e);
-        if (!ok)
-            break;
-        v->positive[i] = vector_distance(rows, rows + dim, dim);
-        v->negative[i] = vector_distance(rows, rows + 2 * dim, dim);
+    for (size_t done = 0; ok && done < v->n_triplets;) {
+        size_t end = done, n = 0;
+        memset(row_of, 0xff, v->n_keys * sizeof *row_of);
+        for (; end < v->n_triplets && n + 3 <= tile; end++)
+            for (size_t k = 0; k < 3; k++)
+                if (row_of[v->at[end][k]] == UINT32_MAX) {
+                    row_of[v->at[end][k]] = (uint32_t)n;
+                    keys[n++] = v->keys[v->at[end][k]];
+                }
+        ok = baseline_keys(s, store, keys, n, rows, e);
+        for (; ok && done < end; done++) {
+            const float *anchor = rows + row_of[v->at[done][0]] * dim;
+            v->positive[done] = baseline_distance(s, anchor, rows + row_of[v->at[done][1]] * dim);
+            v->negative[done] = baseline_distance(s, anchor, rows + row_of[v->at[done][2]] * dim);
+        }
     }
     if (ok)
         triplet_stats_from(v->positive, v->negative, v->n_triplets, margin, out);
     mem_free(rows);
+    mem_free(keys);
+    mem_free(row_of);
     return ok;
 }

@@ -6,6 +6,7 @@
 #ifndef REFRAIN_VALIDATION_H
 #define REFRAIN_VALIDATION_H
 
+#include "train/baseline.h"
 #include "train/embed.h"
 #include "train/loss.h"
 #include "train/sampler.h"
@@ -30,8 +31,8 @@ void validation_release(struct validation *v); /* safe on {0}, may run twice */
 /* Both leave the distances in v->positive and v->negative. */
 MUST_CHECK bool validation_measure(struct validation *v, struct embedder *embedder, double margin,
                                    struct triplet_stats *out, struct err *e);
-MUST_CHECK bool validation_baseline(struct validation *v, struct store *store, enum baseline b,
-                                    uint32_t n_frames, uint32_t n_mels, double margin,
-                                    struct triplet_stats *out, struct err *e);
+MUST_CHECK bool validation_baseline(struct validation *v, const struct baseline_space *s,
+                                    struct store *store, double margin, struct triplet_stats *out,
+                                    struct err *e);
 
 #endif

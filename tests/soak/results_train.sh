@@ -3,7 +3,7 @@
 # eight augmented views a clip, trains, and measures the model twice: on the works that were held out
 # (the best epoch was chosen on their triplets), and on songs of another seed, in three versions
 # each, of which no part of the training ever saw anything. docs/RESULTS.md holds what came out.
-#     tests/soak/results_train.sh build             # 1,000 works: 30 minutes on two idle cores
+#     tests/soak/results_train.sh build             # an hour on two cores, half of it composing
 #     WORKS=100 EPOCHS=1 tests/soak/results_train.sh build
 #     KEEP=DIR tests/soak/results_train.sh build    # data sets and models stay there
 set -eu
@@ -44,8 +44,8 @@ PY
 learn() {
     name=$1 epochs=$2 steps=$3
     shift 3
-    settings="train.versions=0 train.dropout=0 train.optimizer=adamw train.weight_decay=0.02
-        train.schedule=cosine train.steps_per_epoch=$steps"
+    settings="train.batch=48 train.versions=0 train.dropout=0 train.optimizer=adamw
+        train.weight_decay=0.02 train.schedule=cosine train.steps_per_epoch=$steps"
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         settings="$settings $1"
         shift
@@ -55,6 +55,7 @@ learn() {
     quietly "$refrain" init "$place/learn" $(printf -- '--set %s ' $settings)
     quietly "$refrain" train "$place/learn" --name "$name" --groups "$place/learn.csv" \
         --epochs "$epochs" --threads "$threads" "$@"
+    sed -n "s/^trained/# $name: trained/p" "$work/log"
 }
 
 # at_least FILE WHAT LIMIT: the share that the loss is below the baseline's, or a figure.
@@ -78,7 +79,7 @@ data_set unseen
 # First apart from all others, then near to the own: NT-Xent is content once the copy is nearest.
 learn contrast "$epochs" 100 train.loss=ntxent train.temperature=0.1 train.learning_rate=0.002 \
     train.warmup=30
-learn default 4 60 train.loss=triplet train.negatives=batch train.learning_rate=0.001 \
+learn default 8 60 train.loss=triplet train.negatives=batch train.learning_rate=0.001 \
     train.warmup=5 -- --weights "$place/learn/models/contrast/best.safetensors"
 model=$place/learn/models/default/best.safetensors
 for kind in "" --json; do

@@ -1,5 +1,6 @@
 """resnet18 against PyTorch itself: a checkpoint in torchvision's model, embeddings, gradients, ten
-steps of Adam on the triplet loss, and torchvision's RGB weights in both .pth layouts.
+steps of Adam on the triplet loss, what bfloat16 does to the gradients here and there, and
+torchvision's RGB weights in both .pth layouts.
 
     python3 tests/golden/train/conformance.py BUILD_DIR
 
@@ -29,8 +30,11 @@ GATE_LOSS = 1e-3  # over ten steps: differences grow with each
 GATE_GRAD = 1e-3  # |ours - theirs| over |theirs|, per tensor
 GATE_AFTER = 0.02  # the same, of what ten steps changed, over all tensors
 GATE_TENSOR = 0.4  # ... and in one: Adam turns gradients that are all rounding into whole steps
+GATE_HALF = 1.5  # what bfloat16 turns our gradient by (1 - cosine), over what autocast turns theirs
+GATE_TRAINED = 1e-3  # 1 - cosine, once the network has learnt something
 
 STEPS = 10
+TRAINED_STEPS = 150
 TYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64}
 failed = False
 
@@ -129,9 +133,43 @@ def check_rgb(build, folder):
                  float((embed(model.eval(), ours["x"]) - ours["eval"]).abs().max()), GATE_EVAL)
 
 
+def gradients(state, x, half):
+    model = grey_resnet18()
+    model.load_state_dict(state)
+    model = model.train().to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        rows = embed(model, x.to(memory_format=torch.channels_last))
+    torch.nn.TripletMarginLoss(margin=1.0, p=2, eps=1e-6)(*rows.float().chunk(3)).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+def turned(exact, other):
+    """1 - cosine of all gradients as one vector."""
+    a, b = (torch.cat([g[n].flatten().double() for n in exact]) for g in (exact, other))
+    return 1 - float(a @ b / a.norm() / b.norm())
+
+
+def check_halves(build, folder):
+    program = pathlib.Path(build) / "tests/golden/train/halves"
+    for n_steps in 0, 8, TRAINED_STEPS:
+        subprocess.run([program, folder, str(n_steps)], check=True)
+        state = {k: v for k, v in load(f"{folder}/model.safetensors").items()
+                 if not k.startswith("input.")}
+        file = load(f"{folder}/halves.safetensors")
+        exact = gradients(state, file["x"], half=False)
+        ours = {kind: {n: file[f"{kind}.{n}"] for n in exact} for kind in ("f32", "bf16")}
+        theirs = turned(exact, gradients(state, file["x"], half=True))
+        value = turned(ours["f32"], ours["bf16"])
+        gate(f"after {n_steps} steps: float32 gradients", turned(exact, ours["f32"]), 1e-3)
+        gate(f"... 1 - cosine in bfloat16 ({value:.4f}) over autocast's", value / theirs, GATE_HALF)
+        if n_steps == TRAINED_STEPS:
+            gate("... 1 - cosine in bfloat16", value, GATE_TRAINED)
+
+
 torch.set_num_threads(1)
 print(f"train: resnet18 against torch {torch.__version__}, torchvision {torchvision.__version__}")
 with tempfile.TemporaryDirectory() as work:
     check_training(sys.argv[1], work)
+    check_halves(sys.argv[1], work)
     check_rgb(sys.argv[1], work)
 sys.exit(failed)

@@ -70,6 +70,11 @@ static bool run_chromaprint(const float *samples, size_t n, double rate_hz, floa
     return ok;
 }
 
+const char *fingerprint_version(void)
+{
+    return chromaprint_get_version();
+}
+
 /* ---------------------------------------------------------------- codes that say nothing */
 
 /* Silence has a code like any sound, and a held tone the same one again and again: two songs would

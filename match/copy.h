@@ -35,6 +35,8 @@ void fingerprint_release(struct fingerprint *f); /* safe on {0}, may run twice *
 MUST_CHECK bool fingerprint_compute(const float *samples, size_t n_samples, uint32_t rate_hz,
                                     double pitch_ratio, struct fingerprint *out, struct err *e);
 
+const char *fingerprint_version(void); /* Chromaprint's, "1.5.1" */
+
 static inline uint32_t fingerprint_ms(size_t codes)
 {
     return (uint32_t)((uint64_t)codes * FINGERPRINT_HOP_US / 1000);

@@ -141,13 +141,20 @@ void copy_compare(const struct fingerprint *known, const struct copy_query *quer
 /* Best scores of 16,000 unrelated pairs of composed songs, every take tried: the tail from one in
  * ten to one in a thousand. Where 302 codes (30 s) lie against 302, it begins at LOCATION and falls
  * by e each SCALE; it moves with the area by SLOPE and with the number of takes by TAKES_SLOPE (1
- * in theory, less because neighbouring offsets and takes are alike). */
+ * in theory, less because neighbouring offsets and takes are alike). Above AREA the scale grows
+ * with a power of it: two long recordings have some held chord that is like one of the other's
+ * (pieces of 10 s to two minutes of real ones; docs/MATCH.md). Below, where it would shrink, it
+ * stays: a tone that both songs hold is no copy. Beyond AREA_MAX times AREA, some four minutes
+ * against four, nothing was measured. */
 static const double LOCATION = 12.5, SCALE = 5, SLOPE = 0.57, AREA = 302.0 * 302.0;
+static const double SCALE_SLOPE = 0.13, AREA_MAX = 64;
 static const double TAKES_SLOPE = 0.48, TAKES = 101;
 
 double copy_evalue(double score, size_t n_a, size_t n_b, size_t n_takes, double n_songs)
 {
-    double area = fmax(1, (double)n_a) * fmax(1, (double)n_b), takes = fmax(1, (double)n_takes);
-    double wider = SLOPE * log(area / AREA) + TAKES_SLOPE * log(takes / TAKES);
-    return n_songs * exp(-(score - LOCATION) / SCALE + wider);
+    double area = fmax(1, (double)n_a) * fmax(1, (double)n_b) / AREA;
+    double takes = fmax(1, (double)n_takes) / TAKES;
+    double wider = SLOPE * log(area) + TAKES_SLOPE * log(takes);
+    double scale = SCALE * pow(fmin(fmax(area, 1), AREA_MAX), SCALE_SLOPE);
+    return n_songs * exp(-(score - LOCATION) / scale + wider);
 }

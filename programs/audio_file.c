@@ -44,6 +44,9 @@ bool audio_file_open(const char *path, struct audio_file *out, struct err *e)
     bool ok = file_read_all(path, &file, e) && open_sandbox(out, file.len, e);
     if (ok) {
         const struct decode_limits limits = {file.len, AUDIO_MAX_MS, PCM_MAX_BYTES};
+        out->n_bytes = file.len;
+        out->container = audio_sniff(buf_span(&file), NULL);
+        digest_sha256(buf_span(&file), out->sha256);
         ok =
             sandbox_decoder_open(out->decoder, buf_span(&file), &limits, &out->info, &verdict, e) ||
             fail(out, verdict, e);

@@ -10,11 +10,16 @@
 #ifndef REFRAIN_AUDIO_FILE_H
 #define REFRAIN_AUDIO_FILE_H
 
+#include "ingest/container.h"
+#include "ingest/digest.h"
 #include "ingest/sandbox_decoder.h"
 
 struct audio_file {
     const char *path; /* borrowed */
     struct decode_info info;
+    enum audio_container container;
+    uint64_t n_bytes;
+    char sha256[DIGEST_TEXT_BYTES]; /* of the bytes that are decoded */
     struct sandbox *sandbox;
     struct sandbox_decoder *decoder;
 };

@@ -7,12 +7,12 @@
 #include "programs/match_calibration.h"
 #include "programs/match_catalogue.h"
 #include "programs/match_page.h"
+#include "programs/match_provenance.h"
 #include "programs/match_sequences.h"
 #include "programs/report_calibration.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *model_path, *page_path, *audio_folder, *groups_path, *segments_path,
@@ -25,11 +25,13 @@ static bool run_pair(const struct args *args, struct err *e)
 {
     static struct likeness_model model;
     struct match_pair pair = {0};
-    const struct match_page_params page = {.embed_audio = embed_audio, .made_s = time(NULL)};
+    const struct match_page_params page = {.embed_audio = embed_audio};
+    int64_t made_s;
     if (embed_audio && page_path == NULL)
         return err_set(e, ERR_USAGE, "--embed-audio puts the sound into a page: give -o FILE.html");
-    bool ok = (model_path == NULL || likeness_model_find(model_path, &model, e)) &&
-              match_pair_open(args->items[0], args->items[1], &pair, e) &&
+    bool ok = match_date(&made_s, e) &&
+              (model_path == NULL || likeness_model_find(model_path, &model, e)) &&
+              match_pair_open(args->items[0], args->items[1], made_s, &pair, e) &&
               (model_path == NULL ||
                likeness_compare(&model, pair.a.path, pair.b.path,
                                 u64_min(pair.a.len_ms, pair.b.len_ms), &pair.likeness, e)) &&

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "programs/html.h"
 #include "programs/match_picture.h"
+#include "programs/match_provenance.h"
 #include "programs/plot.h"
 #include "programs/report_html.h"
 
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { PICTURE_MAX_BYTES = 8 << 20, SIDES = 2 };
 
@@ -50,15 +50,11 @@ static void head(const struct page *p)
 
 static void songs(const struct page *p)
 {
-    char date[64] = "", length[MATCH_TEXT_BYTES];
-    time_t made = (time_t)p->params->made_s;
-    struct tm utc;
-    if (gmtime_r(&made, &utc) != NULL)
-        strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", &utc);
+    char date[MATCH_DATE_BYTES], length[MATCH_TEXT_BYTES];
     fprintf(p->out,
-            "<h1>What two songs share</h1>\n<p class=\"soft\">Compared by refrain, %s</p>\n"
+            "<h1>What two songs share</h1>\n<p class=\"soft\">Compared by refrain, %.10s</p>\n"
             "<dl class=\"songs\">\n",
-            date);
+            match_date_text(p->pair->made_s, date));
     for (int side = 0; side < SIDES; side++) {
         const struct match_song *s = song_of(p, side);
         fprintf(p->out, "<dt><span class=\"side\">%c</span></dt><dd>", 'A' + side);
@@ -259,7 +255,12 @@ static bool player(const struct page *p, int side)
     const struct match_song *s = song_of(p, side);
     struct buf file;
     buf_init(&file, MATCH_AUDIO_MAX_BYTES);
+    char sha256[DIGEST_TEXT_BYTES];
     bool ok = file_read_all(s->path, &file, p->e);
+    if (ok)
+        digest_sha256(buf_span(&file), sha256);
+    if (ok && strcmp(sha256, s->sha256) != 0)
+        ok = err_set(p->e, ERR_PERM, "it was changed while it was compared: compare again");
     if (ok) {
         fprintf(p->out, "<p><span class=\"side\">%c</span>", 'A' + side);
         html_text(p->out, s->name);
@@ -468,6 +469,7 @@ bool match_page(const struct match_pair *pair, const struct match_page_params *p
     fputs("<h2 id=\"spectrograms\">The sound</h2>\n", out);
     if (!spectrogram(&p, 0) || !spectrogram(&p, 1))
         return false;
+    match_provenance_html(pair, pair->made_s, out);
     method(&p);
     return true;
 }

@@ -11,7 +11,6 @@
 
 struct match_page_params {
     bool embed_audio; /* both files as they are, up to MATCH_AUDIO_MAX_BYTES each */
-    int64_t made_s;   /* the date that is shown, Unix time */
 };
 
 enum { MATCH_AUDIO_MAX_BYTES = 64 << 20 };

@@ -26,6 +26,7 @@ const char match_page_style[] =
     "svg .number{font-weight:700;font-size:13px;fill:var(--hue);paint-order:stroke;stroke:#000;"
     "stroke-width:3px}\n"
     "svg.matrix{max-width:40rem}\n"
+    "table.files th{text-align:left}table.files td{overflow-wrap:anywhere}\n"
     "audio{display:block;width:100%;margin:.2rem 0 .8rem}\n"
     "button.play{font:inherit;font-size:.85rem;color:var(--ink);background:var(--field);"
     "border:1px solid var(--line);border-radius:6px;padding:.15rem .6rem;margin-right:.3rem;"

@@ -1,10 +1,9 @@
 #include "programs/match_pair.h"
 
-#include "base/buf.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "match/compare.h"
 #include "programs/html.h"
+#include "programs/match_provenance.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -23,19 +22,6 @@ const char match_disclaimer[] =
     "alike and how often chance does that, not who borrowed from whom, or whether one may.";
 
 /* ---------------------------------------------------------------- comparing */
-
-static bool same_bytes(const char *path_a, const char *path_b, bool *out, struct err *e)
-{
-    enum { FILE_MAX_BYTES = 1 << 30 };
-    struct buf a, b;
-    buf_init(&a, FILE_MAX_BYTES);
-    buf_init(&b, FILE_MAX_BYTES);
-    bool ok = file_read_all(path_a, &a, e) && file_read_all(path_b, &b, e);
-    *out = ok && a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-    buf_release(&a);
-    buf_release(&b);
-    return ok;
-}
 
 /* What A in B says of B in A. */
 static void swap_sides(struct copy_match *m, uint64_t b_len_ms)
@@ -108,11 +94,13 @@ static void find_aspect_evalues(struct match_pair *p)
     }
 }
 
-bool match_pair_open(const char *path_a, const char *path_b, struct match_pair *out, struct err *e)
+bool match_pair_open(const char *path_a, const char *path_b, int64_t made_s, struct match_pair *out,
+                     struct err *e)
 {
-    struct match_pair p = {0};
+    struct match_pair p = {.made_s = made_s};
     bool ok = match_song_open(path_a, &p.a, e) && match_song_open(path_b, &p.b, e) &&
-              same_bytes(path_a, path_b, &p.same_bytes, e) && compare_recordings(&p, e);
+              compare_recordings(&p, e);
+    p.same_bytes = ok && p.a.n_bytes == p.b.n_bytes && strcmp(p.a.sha256, p.b.sha256) == 0;
     if (ok && p.a.sequence.n_frames > 0 && p.b.sequence.n_frames > 0) {
         ok = match_compare(&p.a.sequence, &p.b.sequence, &null_model_default, 1, &p.cover, e);
         p.has_cover = ok;
@@ -335,6 +323,7 @@ static void json_song(struct json *j, const char *key, const struct match_song *
 {
     json_object(j, key);
     json_str(j, "path", s->path);
+    match_file_json(s, j);
     json_u64(j, "ms", s->len_ms);
     json_f64(j, "tuning_semitones", s->sequence.n_frames > 0 ? (double)s->sequence.tuning : NAN);
     json_str(j, "not_aligned", s->no_sequence[0] != '\0' ? s->no_sequence : NULL);
@@ -430,6 +419,7 @@ void match_pair_json(const struct match_pair *p, FILE *out)
     } else
         json_null(&j, "cover");
     json_likeness(&j, &p->likeness);
+    match_made_json(p->made_s, match_law_shipped, &j);
     json_str(&j, "note", match_disclaimer);
     json_end(&j);
     json_finish(&j);

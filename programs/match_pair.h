@@ -23,6 +23,7 @@ const char *match_verdict_name(enum match_verdict v); /* "same", "copy", ... */
 
 struct match_pair {
     struct match_song a, b;
+    int64_t made_s; /* the date of the analysis, Unix time */
     bool same_bytes;
     bool has_cover; /* the alignment ran: both have sequences */
     struct match cover;
@@ -32,8 +33,9 @@ struct match_pair {
     struct likeness likeness; /* no part of the verdict; what match_pair_open leaves is not asked */
 };
 
-MUST_CHECK bool match_pair_open(const char *path_a, const char *path_b, struct match_pair *out,
-                                struct err *e);
+/* made_s: the date that is said of it. */
+MUST_CHECK bool match_pair_open(const char *path_a, const char *path_b, int64_t made_s,
+                                struct match_pair *out, struct err *e);
 void match_pair_close(struct match_pair *p); /* safe on {0}, may run twice */
 
 /* Is a copy claimed? A larger E-value is shown, but then nothing is said to be one recording. */

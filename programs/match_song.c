@@ -17,6 +17,11 @@ static bool read_samples(const char *path, struct match_song *out, struct err *e
     bool ok = false;
     if (!audio_file_open(path, &audio, e))
         goto out;
+    memcpy(out->sha256, audio.sha256, sizeof out->sha256);
+    out->n_bytes = audio.n_bytes;
+    out->format = audio_container_name(audio.container);
+    out->rate_hz = audio.info.rate_hz;
+    out->n_channels = audio.info.n_channels;
     out->len_ms = clip_length_ms(audio.info.n_frames, audio.info.rate_hz);
     if (out->len_ms == 0) {
         err_set(e, ERR_PERM, "%s holds no sound", path);

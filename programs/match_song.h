@@ -4,12 +4,17 @@
 #ifndef REFRAIN_MATCH_SONG_H
 #define REFRAIN_MATCH_SONG_H
 
+#include "ingest/digest.h"
 #include "match/copy.h"
 #include "match/sequence.h"
 
 struct match_song {
-    const char *path; /* borrowed */
-    const char *name; /* its last part */
+    const char *path;               /* borrowed */
+    const char *name;               /* its last part */
+    char sha256[DIGEST_TEXT_BYTES]; /* of the bytes that were decoded */
+    uint64_t n_bytes;
+    const char *format;           /* "MP3" */
+    uint32_t rate_hz, n_channels; /* as decoded */
     uint64_t len_ms;
     float *samples; /* mono at SEQUENCE_RATE_HZ */
     size_t n_samples;

@@ -45,7 +45,7 @@ only 'curl/' ingest/fetch.c
 only 'csv.h' ingest/csv.c
 only 'jansson' ingest/source_page.c
 only 'utf8proc' ingest/title.c
-only 'lib(av|sw)' ingest/media.c
+only 'lib(av|sw)' ingest/media.c ingest/digest.c
 only 'seccomp' ingest/confine.c
 only 'soxr' features/resample.c
 only 'dnnl|oneapi' 'train/dnn.*\.[ch]'

@@ -71,6 +71,26 @@ for part in ("not a legal verdict", "similarity matrix", "log-mel spectrogram of
              "@media print"):
     assert part in text, part
 PY
+tap_ok "which files were compared, when and with what" holds \
+    'm["a"]["sha256"] == "'"$(sha256sum <"$song" | cut -c1-64)"'"
+     and m["b"]["sha256"] == "'"$(sha256sum <"$cover" | cut -c1-64)"'"
+     and m["a"]["bytes"] == '"$(stat -c %s "$song")"' and m["a"]["format"] == "MP3"
+     and m["a"]["rate_hz"] == 44100 and m["a"]["channels"] == 2
+     and m["made"]["program"].startswith("refrain ") and len(m["made"]["sequence_spec"]) == 16
+     and m["made"]["law"].startswith("shipped") and m["made"]["date"].endswith("Z")'
+tap_ok "is on the page" sh -c "grep -q '$(sha256sum <"$song" | cut -c1-64)' '$work/page.html' &&
+    grep -q 'What was compared, and with what' '$work/page.html'"
+twice() { # the same bytes again, with the date fixed
+    export SOURCE_DATE_EPOCH=1700000000
+    match "$song" "$cover" -o "$work/one.html" && cp "$work/match.json" "$work/one.json" &&
+        match "$song" "$cover" -o "$work/two.html" || return 1
+    unset SOURCE_DATE_EPOCH
+    cmp "$work/one.html" "$work/two.html" && cmp "$work/one.json" "$work/match.json" &&
+        grep -q 2023-11-14T22:13:20Z "$work/two.html" "$work/match.json"
+}
+tap_ok "the same pair on the same date gives the same bytes" twice
+tap_ok "what is no date is refused" refused "SOURCE_DATE_EPOCH=soon is not" \
+    env SOURCE_DATE_EPOCH=soon "$refrain" match "$song" "$cover"
 tap_ok "--embed-audio needs a page" refused "give -o FILE.html" \
     "$refrain" match "$song" "$other" --embed-audio
 

@@ -277,6 +277,10 @@ static void test_evalue(void)
     CHECK_NEAR(copy_evalue(17.5, 302, 302, 101, 50), 50 * exp(-1), 1e-12);
     CHECK_NEAR(copy_evalue(12.5, 302, 302, 1, 1), exp(-0.48 * log(101)), 1e-12);
     CHECK(copy_evalue(40, 302, 33, 101, 1) < copy_evalue(40, 302, 302, 101, 1));
+    /* Two whole recordings that have nothing to do with each other, 131 s and 60 s. */
+    CHECK(copy_evalue(48, 1411, 641, 101, 1) > 0.015);
+    CHECK(copy_evalue(120, 302, 33, 101, 50000) < 1e-4); /* a copy of 5 s, in 50,000 songs */
+    CHECK(copy_evalue(120, 65536, 65536, 101, 1) < copy_evalue(110, 65536, 65536, 101, 1));
 }
 
 int main(void)

@@ -46,6 +46,11 @@ static void test_change_text(void)
 static void make_song(struct match_song *s, const char *name, uint32_t seed)
 {
     *s = (struct match_song){.path = name, .name = name, .len_ms = SECONDS * 1000};
+    s->format = "MP3";
+    s->rate_hz = 44100;
+    s->n_channels = seed;
+    s->n_bytes = 1234567;
+    digest_sha256((struct span){(const uint8_t *)name, strlen(name)}, s->sha256);
     s->samples = mem_zalloc(N, sizeof *s->samples);
     s->n_samples = N;
     s->sequence.n_frames = FRAMES;
@@ -61,7 +66,7 @@ static void make_song(struct match_song *s, const char *name, uint32_t seed)
 static void make_pair(struct match_pair *p, const char *name_a, const char *name_b)
 {
     enum { CELLS = 30 };
-    *p = (struct match_pair){.has_cover = true, .verdict = MATCH_BORROWED};
+    *p = (struct match_pair){.has_cover = true, .verdict = MATCH_BORROWED, .made_s = 1700000000};
     make_song(&p->a, name_a, 1);
     make_song(&p->b, name_b, 2);
     p->cover.evalue = 3e-7;
@@ -82,7 +87,7 @@ static char *text_of(const struct match_pair *p, bool is_page, bool embed)
     char *text = NULL;
     size_t n;
     struct err e = {0};
-    const struct match_page_params params = {.embed_audio = embed, .made_s = 1700000000};
+    const struct match_page_params params = {.embed_audio = embed};
     FILE *out = open_memstream(&text, &n);
     if (is_page)
         CHECK_OK(match_page(p, &params, out, &e), &e);
@@ -212,6 +217,27 @@ static void test_page(void)
     match_pair_close(&p);
 }
 
+/* What an expert asks first: which files, when, with what. */
+static void test_provenance(void)
+{
+    struct match_pair p;
+    make_pair(&p, "abc", "");
+    char *page = text_of(&p, true, false);
+    CHECK(strstr(page, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad") != NULL);
+    CHECK(strstr(page, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") != NULL);
+    CHECK(strstr(page, "<td>1 234 567 bytes</td>") != NULL);
+    CHECK(strstr(page, "<td>12.000 s</td>") != NULL);
+    CHECK(strstr(page, "<td>MP3, 44100 Hz, 1 channel</td><td>MP3, 44100 Hz, 2 channels</td>") !=
+          NULL);
+    CHECK(strstr(page, "Analysed on 2023-11-14T22:13:20Z by refrain " REFRAIN_VERSION) != NULL);
+    CHECK(strstr(page, "Law of chance: shipped with the program") != NULL);
+    char *again = text_of(&p, true, false);
+    CHECK_STR(page, again);
+    free(again);
+    free(page);
+    match_pair_close(&p);
+}
+
 static void test_page_without_sequences(void)
 {
     struct match_pair p;
@@ -247,6 +273,7 @@ int main(void)
     RUN(test_verdicts);
     RUN(test_unclaimed_copy);
     RUN(test_page);
+    RUN(test_provenance);
     RUN(test_page_without_sequences);
     RUN(test_audio_that_is_gone);
     return test_done();

@@ -10,7 +10,8 @@
  *
  * Activations are NHWC, weights PyTorch's OIHW. Nothing is allocated: the caller gives the scratch
  * memory. The bits of the two passes that give activations are the same for any number of threads
- * and any processor; those of the weight gradient depend on the number of threads.
+ * and any processor; those of the weight gradient depend, with few channels, on the number of
+ * threads.
  */
 #ifndef REFRAIN_WINOGRAD_H
 #define REFRAIN_WINOGRAD_H

@@ -13,6 +13,18 @@
 #include "train/winograd.h"
 
 enum { TILE_OUT = 4, TILE_IN = 6, POINTS = TILE_IN * TILE_IN, PANEL = WINOGRAD_PANEL };
+/* The points are 0, +-A, +-B and infinity. With the polynomial of the Toom-Cook scheme for three
+ * weights and four outputs (Barabasz et al. 2020, https://arxiv.org/abs/1803.10986), the matrices
+ * are
+ *
+ *     B'  one row a point p: the coefficients of prod (x - q) over the other points q; the last row
+ *         those of prod (x - q) over all finite points
+ *     G   one row a point p: (1, p, p^2) / prod (p - q); the last row (0, 0, 1)
+ *     A'  row i: the i-th powers of the points; infinity only in the last row */
+#define WINOGRAD_A 0.625
+#define WINOGRAD_B 1.5
+
+enum { KERNEL = 3, TAPS = KERNEL * KERNEL };
 enum { POINT_GAP = 32 /* floats */ };
 
 /* Floats from a point's matrix to the next one's. */
@@ -38,10 +50,10 @@ static inline size_t tiles_count(const struct tiles *s)
     return (size_t)s->n * (size_t)s->tiles_h * (size_t)s->tiles_w;
 }
 
-/* Tiles first .. first + count of all pictures, channels from .. to, into rows 0 .. count.
- * `block` begins at channel `from`; rows behind the last one are zero. */
+/* Tiles first .. first + count of all pictures, channels from .. to, into rows 0 .. count; the
+ * n_zero rows behind them become zero. `block` begins at channel `from`. */
 struct slice {
-    size_t first, count, n_rows;
+    size_t first, count, n_zero, n_rows;
     int32_t from, to;
 };
 
@@ -57,28 +69,35 @@ void tile_gradient(enum simd simd, const struct tiles *s, const struct slice *pa
 void tile_output(enum simd simd, const struct tiles *s, const struct slice *part,
                  const float *block, const struct winograd_end *end, float *y);
 
-/* G w G' of weights (c_out, c_in, 3, 3) to out[point][channel / 32][depth][channel % 32] for panel
- * number `panel` of channels: the forward pass has depth = c_in and channels = c_out; the pass back
- * to the data has them the other way and the kernel turned by half a turn. */
-void tile_weight(const struct winograd *g, bool turned, size_t panel, const float *weight,
-                 float *out);
+/* G w G' of weights (c_out, c_in, 3, 3) to out[point][panel][depth][32], `panels` of them from
+ * channel `channel` on, here for panel number `panel` and depth from .. to: the forward pass has
+ * depth = c_in and channels = c_out; the pass back to the data has them the other way and the
+ * kernel turned by half a turn. */
+struct weight_slice {
+    size_t channel, panels, panel, from, to;
+};
 
-/* G' m G of sums[point][c_in / 32][c_out][c_in % 32] to dweight (c_out, c_in, 3, 3), rows from ..
- * to of c_out. */
-void tile_weight_gradient(const struct winograd *g, int32_t from, int32_t to, const float *sums,
-                          float *dweight);
+void tile_weight(const struct winograd *g, bool turned, const struct weight_slice *part,
+                 const float *weight, float *out);
 
-/* c (8 x 32) = a b or += a b, fused multiply-adds in the order of depth:
- * depth = n_outer * n_inner; element (i, d) of a lies at a[i * row + (d / n_inner) * outer +
- * (d % n_inner) * inner]; b is (depth, 32), c (8, 32). */
+/* G' m G of sums[point][c_in / 32][row][c_in % 32] to rows from .. to of dweight (n_rows, c_in, 3,
+ * 3). */
+void tile_weight_gradient(enum simd simd, size_t c_in, size_t n_rows, size_t from, size_t to,
+                          const float *sums, float *dweight);
+
+/* c (8 n_groups x 32) = a b or += a b, fused multiply-adds in the order of depth:
+ * depth = n_outer * n_inner; element (i, d) of a lies at a[(i / 8) * group + (i % 8) * row +
+ * (d / n_inner) * outer + (d % n_inner) * inner]; b is (depth, 32), c (8 n_groups, 32). `ahead` is
+ * what b will be next: it is brought nearer meanwhile. */
 struct product {
-    size_t n_outer, n_inner, row, outer, inner;
+    size_t n_groups, n_outer, n_inner;
+    size_t group, row, outer, inner;
     bool add;
 };
 
 enum { PRODUCT_ROWS = 8 };
 
 void tile_product(enum simd simd, const struct product *p, const float *a, const float *b,
-                  float *c);
+                  const float *ahead, float *c);
 
 #endif

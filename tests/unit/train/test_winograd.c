@@ -157,6 +157,18 @@ static void test_many(void)
         (struct winograd){.n = 1, .h = 6, .w = 4, .c_in = 32, .c_out = 512, .threads = 2});
 }
 
+/* So many channels that weights and sums are made in slices, one narrower than the others; the
+ * second time in several blocks of tiles, too. */
+static void test_slices(void)
+{
+    check_definition(
+        (struct winograd){.n = 1, .h = 6, .w = 4, .c_in = 512, .c_out = 160, .threads = 2});
+    check_definition(
+        (struct winograd){.n = 1, .h = 3, .w = 4, .c_in = 160, .c_out = 512, .threads = 3});
+    check_definition(
+        (struct winograd){.n = 310, .h = 1, .w = 1, .c_in = 512, .c_out = 160, .threads = 2});
+}
+
 /* The bits of b are those of a. */
 static void check_same(struct winograd a, struct winograd b, enum winograd_pass pass)
 {
@@ -182,7 +194,8 @@ static void test_versions_give_the_same_bits(void)
         }
 }
 
-/* As the header says: of activations always; of weight gradients, run again with as many. */
+/* As the header says: of activations always, and of weight gradients of many channels; of others,
+ * run again with as many threads. */
 static void test_threads_and_bits(void)
 {
     struct winograd one = {.n = 5, .h = 14, .w = 14, .c_in = 64, .c_out = 64, .threads = 1};
@@ -194,6 +207,12 @@ static void test_threads_and_bits(void)
         check_same(one, more, WINOGRAD_DATA);
         check_same(more, more, WINOGRAD_WEIGHT);
     }
+    struct winograd wide = {.n = 2, .h = 6, .w = 5, .c_in = 320, .c_out = 192, .threads = 1};
+    wide.simd = winograd_simd_best();
+    struct winograd shared = wide;
+    shared.threads = 3;
+    for (int pass = WINOGRAD_FORWARD; pass <= WINOGRAD_WEIGHT; pass++)
+        check_same(wide, shared, (enum winograd_pass)pass);
 }
 
 static void test_gradient_is_added(void)
@@ -223,6 +242,7 @@ int main(void)
     RUN(test_definition);
     RUN(test_sizes_that_tiles_do_not_fit);
     RUN(test_many);
+    RUN(test_slices);
     RUN(test_versions_give_the_same_bits);
     RUN(test_threads_and_bits);
     RUN(test_gradient_is_added);

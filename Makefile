@@ -123,8 +123,8 @@ $(B)/obj/%.o: %.c $(B)/flags
 $(if $(filter thread,$(SAN)),$(eval $(addprefix $(B)/obj/match/,align.o align_matrix.o coarse.o): private SANFLAGS =))
 
 # Its threads are those of oneDNN, whose barriers TSan does not see.
-$(B)/obj/train/winograd.o: private ALL_CFLAGS += -fopenmp
-$(if $(filter thread,$(SAN)),$(eval $(patsubst %.c,$(B)/obj/%.o,$(wildcard train/winograd*.c)): private SANFLAGS =))
+$(B)/obj/train/winograd.o $(B)/obj/train/optim.o: private ALL_CFLAGS += -fopenmp
+$(if $(filter thread,$(SAN)),$(eval $(patsubst %.c,$(B)/obj/%.o,train/optim.c $(wildcard train/winograd*.c)): private SANFLAGS =))
 
 define archive
 $(B)/lib/librefrain_$(1).a: $(patsubst %.c,$(B)/obj/%.o,$(filter $(1)/%,$(LIB_SRC)))

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* A constant number of turns, which the compiler makes vectors of. */
-enum { BLOCK = 64, NORM_BLOCK = 4096 };
+/* A constant number of turns, which the compiler makes vectors of; and of sums side by side. */
+enum { BLOCK = 64, NORM_BLOCK = 4096, NORM_LANES = 8 };
 
 void optim_init(struct optim *o, enum optim_kind kind, size_t n)
 {
@@ -76,6 +76,7 @@ void optim_step(struct optim *o, float *weight, const float *grad, double learni
         .rate = (float)learning_rate,
     };
     size_t whole = o->n - o->n % BLOCK;
+#pragma omp parallel for schedule(static)
     for (size_t at = 0; at < whole; at += BLOCK)
         step_block(o, &r, at, BLOCK, weight, grad);
     step_block(o, &r, whole, o->n - whole, weight, grad);
@@ -85,10 +86,15 @@ double gradient_clip(float *grad, size_t n, double max_norm)
 {
     double sum = 0.0;
     for (size_t at = 0; at < n; at += NORM_BLOCK) {
-        double block = 0.0;
-        for (size_t i = at; i < size_min(n, at + NORM_BLOCK); i++)
-            block += (double)grad[i] * (double)grad[i];
-        sum += block;
+        double lanes[NORM_LANES] = {0};
+        size_t end = size_min(n, at + NORM_BLOCK), i = at;
+        for (; i + NORM_LANES <= end; i += NORM_LANES)
+            for (size_t k = 0; k < NORM_LANES; k++)
+                lanes[k] += (double)grad[i + k] * (double)grad[i + k];
+        for (size_t k = 0; i + k < end; k++)
+            lanes[k] += (double)grad[i + k] * (double)grad[i + k];
+        for (size_t k = 0; k < NORM_LANES; k++)
+            sum += lanes[k];
     }
     double norm = sqrt(sum);
     if (max_norm > 0.0 && norm > max_norm) {

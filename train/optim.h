@@ -8,7 +8,8 @@
  *     SGD     g += decay w     m = momentum m + g     w -= rate m
  *
  * b1 0.9, b2 0.999, eps 1e-8, momentum 0.9; bias corrections in float64, the rest in float32. One
- * pass over flat arrays, bound by memory.
+ * pass over flat arrays, bound by memory, shared out among the threads of OpenMP; the bits do not
+ * depend on their number.
  */
 #ifndef REFRAIN_OPTIM_H
 #define REFRAIN_OPTIM_H

@@ -211,8 +211,9 @@ bool match_catalogue_search(struct match_catalogue *c, const struct search_reque
     size_t n = 0;
     uint64_t began_ns = clock_now_ns();
     bool ok = (q.self_i == SIZE_MAX
-                   ? match_copies_of_file(&c->library, q.file.samples, q.file.n_samples, &copies, e)
-                   : match_copies_of_song(&c->library, q.self_i, &copies, e)) &&
+                   ? match_copies_of_file(&c->library, q.file.samples, q.file.n_samples, c->threads,
+                                          &copies, e)
+                   : match_copies_of_song(&c->library, q.self_i, c->threads, &copies, e)) &&
               (q.sequence == NULL || search_run(&c->search, &query, r->top, hits, &n, e)) &&
               hits_show(c, &q, r, hits, n, &copies, (double)(clock_now_ns() - began_ns) / NS_PER_S,
                         out, e);

@@ -7,43 +7,41 @@
 static const double EVALUE_MAX = 0.01;
 
 static bool find(const struct library *l, const struct copy_query *q, size_t self_i,
-                 struct match_copies *out, struct err *e)
+                 unsigned threads, struct match_copies *out, struct err *e)
 {
     const struct fingerprint **prints = mem_alloc(l->n_songs + 1, sizeof *prints);
-    struct copy_index *index = NULL;
+    size_t n = 0;
     *out = (struct match_copies){0};
     for (size_t i = 0; i < l->n_songs; i++) {
         prints[i] = &l->songs[i].print;
         out->known = out->known || prints[i]->n_codes > 0;
     }
-    bool ok = copy_index_new(prints, l->n_songs, &index, e);
-    size_t n = ok ? copy_index_search(index, q, EVALUE_MAX, out->hits) : 0;
-    for (size_t i = 0; i < n; i++)
+    bool ok = copy_search(prints, l->n_songs, q, EVALUE_MAX, threads, out->hits, &n, e);
+    for (size_t i = 0; ok && i < n; i++)
         if (out->hits[i].song != self_i)
             out->hits[out->n++] = out->hits[i];
-    copy_index_free(index);
     mem_free(prints);
     return ok;
 }
 
 bool match_copies_of_file(const struct library *l, const float *samples, size_t n_samples,
-                          struct match_copies *out, struct err *e)
+                          unsigned threads, struct match_copies *out, struct err *e)
 {
     struct copy_query q = {0};
     bool ok = copy_query_init(samples, n_samples, SEQUENCE_RATE_HZ, true, &q, e) &&
-              find(l, &q, SIZE_MAX, out, e);
+              find(l, &q, SIZE_MAX, threads, out, e);
     copy_query_release(&q);
     return ok;
 }
 
-bool match_copies_of_song(const struct library *l, size_t song_i, struct match_copies *out,
-                          struct err *e)
+bool match_copies_of_song(const struct library *l, size_t song_i, unsigned threads,
+                          struct match_copies *out, struct err *e)
 {
     const struct library_song *song = &l->songs[song_i];
     struct copy_take as_it_is = {COPY_SPEED, 1, 1, song->print};
     const struct copy_query q = {
         .len_ms = sequence_ms(song->sequence.n_frames), .n_takes = 1, .takes = &as_it_is};
-    return find(l, &q, song_i, out, e);
+    return find(l, &q, song_i, threads, out, e);
 }
 
 void match_copies_print(const struct match_copies *c, const struct library *l, FILE *out)

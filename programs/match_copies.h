@@ -5,7 +5,7 @@
 #define REFRAIN_MATCH_COPIES_H
 
 #include "base/json.h"
-#include "match/copy_index.h"
+#include "match/copy_search.h"
 #include "match/library.h"
 
 struct match_copies {
@@ -16,10 +16,11 @@ struct match_copies {
 
 /* A file: all takes of its samples. */
 MUST_CHECK bool match_copies_of_file(const struct library *l, const float *samples,
-                                     size_t n_samples, struct match_copies *out, struct err *e);
+                                     size_t n_samples, unsigned threads, struct match_copies *out,
+                                     struct err *e);
 
 /* A song of the library: as it is, itself left out. */
-MUST_CHECK bool match_copies_of_song(const struct library *l, size_t song_i,
+MUST_CHECK bool match_copies_of_song(const struct library *l, size_t song_i, unsigned threads,
                                      struct match_copies *out, struct err *e);
 
 void match_copies_print(const struct match_copies *c, const struct library *l, FILE *out);

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "match/copy_align.h"
-#include "match/copy_index.h"
+#include "match/copy_search.h"
 #include "tests/test.h"
 
 enum { RATE_HZ = 22050, SONG_S = 20, NOTES_PER_S = 3, VOICES = 3, HARMONICS = 5, WAVE = 4096 };
@@ -226,17 +226,16 @@ static void test_runs_do_not_depend_on_the_machine(void)
 
 /* Three songs among 400 of noise: a shifted and cut copy of the second is found there, and only it;
  * a song that is not in the catalogue finds nothing. */
-static void test_index(void)
+static void test_search(void)
 {
     enum { SONGS = 400, CODES = 300, AT = 123 };
     struct fingerprint prints[SONGS] = {0};
     const struct fingerprint *list[SONGS];
-    struct copy_index *index = NULL;
     struct copy_hit hits[COPY_HITS_MAX];
     struct copy_query query;
     struct err e = {0};
     struct rng r;
-    size_t n;
+    size_t n, n_hits = 0;
     rng_init(&r, 9, 1, 0);
     for (size_t i = 0; i < SONGS; i++) {
         list[i] = &prints[i];
@@ -248,25 +247,35 @@ static void test_index(void)
         for (size_t k = 0; k < CODES; k++)
             prints[i].codes[k] = (uint32_t)rng_below(&r, UINT32_MAX);
     }
-    CHECK_OK(copy_index_new(list, SONGS, &index, &e), &e);
     float *x = make_song(21, 0.95, 0.95, 6, 5, &n);
     CHECK_OK(copy_query_init(x, n, RATE_HZ, true, &query, &e), &e);
-    CHECK_U64(copy_index_search(index, &query, 1e-3, hits), 1);
+    CHECK_OK(copy_search(list, SONGS, &query, 1e-3, 1, hits, &n_hits, &e), &e);
+    CHECK_U64(n_hits, 1);
     CHECK_U64(hits[0].song, AT + 1);
     CHECK_NEAR(hits[0].match.from_ms, 6000, 450);
     CHECK_NEAR(hits[0].match.pitch_ratio, 0.95, 0.0045);
+    /* A hundred songs that are it: the first ones, for any threads. */
+    for (size_t i = 200; i < 300; i++)
+        list[i] = &prints[AT + 1];
+    for (unsigned threads = 1; threads <= 3; threads++) {
+        CHECK_OK(copy_search(list, SONGS, &query, 1e-3, threads, hits, &n_hits, &e), &e);
+        CHECK_U64(n_hits, COPY_HITS_MAX);
+        CHECK_U64(hits[0].song, AT + 1);
+        for (size_t i = 1; i < n_hits; i++)
+            CHECK_U64(hits[i].song, 199 + i);
+    }
+    CHECK_OK(copy_search(list, 0, &query, 1e-3, 2, hits, &n_hits, &e), &e);
+    CHECK_U64(n_hits, 0);
     copy_query_release(&query);
     mem_free(x);
     x = make_song(99, 1, 1, 0, 5, &n);
     CHECK_OK(copy_query_init(x, n, RATE_HZ, true, &query, &e), &e);
-    CHECK_U64(copy_index_search(index, &query, 1e-3, hits), 0);
+    CHECK_OK(copy_search(list, SONGS, &query, 1e-3, 2, hits, &n_hits, &e), &e);
+    CHECK_U64(n_hits, 0);
     copy_query_release(&query);
     mem_free(x);
-    copy_index_free(index);
     for (size_t i = 0; i < SONGS; i++)
         fingerprint_release(&prints[i]);
-    CHECK_OK(copy_index_new(list, 0, &index, &e), &e);
-    copy_index_free(index);
 }
 
 /* By hand, where 30 s lie against 30 s: e times fewer for each 5 of the score; the same score is
@@ -293,7 +302,7 @@ int main(void)
     RUN(test_silence_and_drones_say_little);
     RUN(test_nothing_to_go_by);
     RUN(test_runs_do_not_depend_on_the_machine);
-    RUN(test_index);
+    RUN(test_search);
     RUN(test_evalue);
     return test_done();
 }

@@ -20,7 +20,8 @@ enum {
     LANES_N = COARSE_SONGS,
     N_ROTATIONS = SEQUENCE_CLASSES / 2, /* r and r + 6 are made together */
     HALVES = 2,
-    STACKS_MAX = COARSE_FRAMES_MAX - ALIGN_STACK + 1,
+    STACKS_MAX = COARSE_FRAMES_MAX - ALIGN_STACK + 1, /* of a song, */
+    ROWS_MAX = COARSE_QUERY_MAX - ALIGN_STACK + 1,    /* and of a query */
     DIAGONAL_ROWS = ALIGN_STACK + 1,
     DIAGONAL_WIDTH = COARSE_FRAMES_MAX + 1, /* a zero in front */
     PRODUCT_SHIFT = 5,
@@ -32,9 +33,11 @@ enum {
     SCORE_EDGE = 2, /* zeros in front of a row of scores */
     SURE = 40,      /* a melody frame's mean that is shorter keeps its length in proportion */
     LEVEL_MAX = 127,
+    STACK_MAX = ALIGN_STACK * (2 * LEVEL_MAX * LEVEL_MAX >> (PRODUCT_SHIFT + 1)),
 };
 static_assert((int)LANES_N == (int)BLOCK, "a vector of songs is a block of columns elsewhere");
-static_assert(STACKS_MAX * CELL_CAP < INT16_MAX, "scores fit 16 bits");
+static_assert(STACKS_MAX * CELL_CAP < INT16_MAX, "a path has a cell a column: scores fit 16 bits");
+static_assert((int64_t)ROWS_MAX * STACK_MAX * STACK_MAX < INT32_MAX, "squares of a column fit 32");
 
 struct lanes_i16 {
     _Alignas(64) int16_t at[LANES_N];
@@ -53,9 +56,9 @@ struct coarse_scorer {
     struct lanes_i16 diagonals[HALVES][DIAGONAL_ROWS][DIAGONAL_WIDTH];
     struct lanes_i16 *stacked[HALVES]; /* (rows, columns) */
     struct lanes_i32 column_sums[HALVES][STACKS_MAX], column_squares[HALVES][STACKS_MAX];
-    struct lanes_i32 row_sums[HALVES][STACKS_MAX], row_squares[HALVES][STACKS_MAX];
+    struct lanes_i32 row_sums[HALVES][ROWS_MAX], row_squares[HALVES][ROWS_MAX];
     struct lanes_i16 column_means[STACKS_MAX], column_inverses[STACKS_MAX];
-    struct lanes_i16 row_means[STACKS_MAX], row_inverses[STACKS_MAX];
+    struct lanes_i16 row_means[ROWS_MAX], row_inverses[ROWS_MAX];
     struct lanes_i16 scores[3][SCORE_EDGE + STACKS_MAX];
 };
 
@@ -81,6 +84,12 @@ bool coarse_is_grouped(uint32_t n_frames)
 {
     const uint32_t n = coarse_frames(n_frames);
     return n >= ALIGN_STACK && n <= COARSE_FRAMES_MAX;
+}
+
+bool coarse_meets_groups(uint32_t n_frames)
+{
+    const uint32_t n = coarse_frames(n_frames);
+    return n >= ALIGN_STACK && n <= COARSE_QUERY_MAX;
 }
 
 struct place {
@@ -144,7 +153,7 @@ struct coarse_scorer *coarse_scorer_new(enum simd simd)
     memset(s, 0, sizeof *s);
     s->simd = simd;
     for (size_t h = 0; h < HALVES; h++)
-        s->stacked[h] = mem_alloc_aligned((size_t)STACKS_MAX * STACKS_MAX, sizeof *s->stacked[h]);
+        s->stacked[h] = mem_alloc_aligned((size_t)ROWS_MAX * STACKS_MAX, sizeof *s->stacked[h]);
     return s;
 }
 
@@ -159,7 +168,7 @@ void coarse_scorer_free(struct coarse_scorer *s)
 
 void coarse_scorer_set_query(struct coarse_scorer *s, const uint8_t *frames, uint32_t n_frames)
 {
-    assert(n_frames >= ALIGN_STACK && n_frames <= COARSE_FRAMES_MAX);
+    assert(n_frames >= ALIGN_STACK && n_frames <= COARSE_QUERY_MAX);
     s->query = frames;
     s->n_query = n_frames;
 }

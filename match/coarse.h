@@ -10,9 +10,10 @@
 #include "match/align.h"
 
 enum {
-    COARSE_POOL = 4,       /* frames that one here stands for */
-    COARSE_SONGS = 32,     /* of a group */
-    COARSE_FRAMES_MAX = 96 /* coarse frames, 53 s: longer songs have no group, nor longer queries */
+    COARSE_POOL = 4,        /* frames that one here stands for */
+    COARSE_SONGS = 32,      /* of a group */
+    COARSE_FRAMES_MAX = 96, /* coarse frames, 53 s: longer songs have no group */
+    COARSE_QUERY_MAX = 320, /* the same, 3 minutes: longer queries meet songs one by one */
 };
 
 /* Means of COARSE_POOL frames, as long as a frame may be where the melody is sure; what is left
@@ -24,8 +25,9 @@ static inline uint32_t coarse_frames(uint32_t n_frames)
 }
 void coarse_make(const struct sequence *in, uint8_t *out);
 
-/* Whether songs of so many (fine) frames come in groups. */
+/* Whether songs of so many (fine) frames come in groups, and whether queries meet those. */
 bool coarse_is_grouped(uint32_t n_frames);
+bool coarse_meets_groups(uint32_t n_frames);
 
 struct coarse_group {
     size_t n_songs;
@@ -58,7 +60,7 @@ struct coarse_scorer; /* one thread's scratch */
 struct coarse_scorer *coarse_scorer_new(enum simd simd);
 void coarse_scorer_free(struct coarse_scorer *s);
 
-/* frames: coarse ones of the query, (n_frames, SEQUENCE_CLASSES), ALIGN_STACK to COARSE_FRAMES_MAX
+/* frames: coarse ones of the query, (n_frames, SEQUENCE_CLASSES), ALIGN_STACK to COARSE_QUERY_MAX
  * of them, borrowed until the next call. */
 void coarse_scorer_set_query(struct coarse_scorer *s, const uint8_t *frames, uint32_t n_frames);
 

@@ -135,7 +135,7 @@ bool search_first_pass(const struct search *s, const struct search_query *q, uin
     struct coarse_sweep w = {.library = l,
                              .law = &s->cohort->null.laws[ALIGN_MELODY],
                              .query = coarse_sequence(q->sequence),
-                             .grouped = coarse_is_grouped(q->sequence->n_frames)};
+                             .grouped = coarse_meets_groups(q->sequence->n_frames)};
     w.n_items = w.grouped ? l->plan.n_groups + l->plan.n_singles : n;
     w.ranked = mem_alloc(size_max(1, n), sizeof *w.ranked);
     bool ok = workers_run(q->threads, coarse_run, &w, e);

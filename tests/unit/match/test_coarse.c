@@ -81,11 +81,13 @@ static void test_scores(void)
     static struct groups g;
     static int16_t scores[SIMD_LEVELS][SONGS];
     groups_make(&g);
-    for (uint32_t n = 23; n <= QUERY; n += 64) {
+    static const uint32_t lengths[] = {23, 87, 151, QUERY, COARSE_QUERY_MAX * COARSE_POOL};
+    for (size_t at = 0; at < ARRAY_LEN(lengths); at++) {
+        const uint32_t n = lengths[at];
         struct sequence q = song_make(1000 + n, n);
         struct sequence coarse = {.n_frames = coarse_frames(n)};
         coarse.levels = mem_zalloc((size_t)ASPECTS * coarse.n_frames, SEQUENCE_CLASSES);
-        if (n == QUERY)
+        if (n >= QUERY)
             song_borrow(&g.songs[7], 50, &q, 90, 80, 4, 1, 1);
         uint8_t *melody = coarse.levels + (size_t)coarse.n_frames * SEQUENCE_CLASSES;
         coarse_make(&q, melody);
@@ -93,7 +95,7 @@ static void test_scores(void)
             score_all(&g, (enum simd)simd, melody, coarse.n_frames, scores[simd]);
             CHECK(memcmp(scores[simd], scores[0], sizeof scores[0]) == 0);
         }
-        CHECK(n != QUERY || scores[0][7] > 400);
+        CHECK(n < QUERY || scores[0][7] > 400);
         struct aligner *al = aligner_new(simd_best());
         struct align_side a = align_side_of(&coarse, 0, coarse.n_frames);
         aligner_set_a(al, &a);
@@ -124,6 +126,8 @@ static void test_limits(void)
     uint8_t frames[COARSE_FRAMES_MAX * SEQUENCE_CLASSES];
     int16_t scores[COARSE_SONGS];
     CHECK(coarse_is_grouped(n_frames) && !coarse_is_grouped(n_frames + COARSE_POOL));
+    CHECK(coarse_meets_groups(COARSE_QUERY_MAX * COARSE_POOL) &&
+          !coarse_meets_groups((COARSE_QUERY_MAX + 1) * COARSE_POOL));
     CHECK(coarse_is_grouped(SEQUENCE_FRAMES_MIN) && !coarse_is_grouped(COARSE_POOL));
     coarse_plan_init(&plan, &n_frames, 1);
     uint8_t *levels = mem_zalloc(plan.levels_bytes, 1);

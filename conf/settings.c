@@ -138,9 +138,9 @@ static const struct conf_key keys[] = {
      "decoded by a process before a new one takes its place; 1: each in one of its own", NULL},
 
     {"store.dtype", CONF_ENUM, AT(store.dtype), "u8", 0, 0, "",
-     "KB a clip: u8 37 within 0.158 dB; fast 37, the same, read faster; raw 55, the same, for RAM; "
-     "archive 34, the same, read at a twentieth; u12 66 within 0.01 dB; f32 160, exact",
-     "u8|u12|f32|raw|archive|fast"},
+     "KB a clip: u8 37 within 0.158 dB; raw 55, the same, for RAM; archive 34, the same, read at a "
+     "twentieth; u12 66 within 0.01 dB; f32 160, exact",
+     "u8|u12|f32|raw|archive"},
     {"store.zstd_level", CONF_U64, AT(store.zstd_level), "1", 1, 19, "",
      "higher levels cost time and save nothing on these data", NULL},
     {"store.map", CONF_U64, AT(store.map_gib), "1024", 1, 65536, "GiB",

@@ -51,8 +51,7 @@ enum store_dtype_setting {
     SETTING_DTYPE_U12,
     SETTING_DTYPE_F32,
     SETTING_DTYPE_RAW,
-    SETTING_DTYPE_ARCHIVE,
-    SETTING_DTYPE_FAST
+    SETTING_DTYPE_ARCHIVE
 };
 
 struct settings {

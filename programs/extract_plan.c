@@ -38,8 +38,6 @@ static enum record_dtype dtype_from_setting(int dtype)
         return RECORD_RAW;
     case SETTING_DTYPE_ARCHIVE:
         return RECORD_ARCHIVE;
-    case SETTING_DTYPE_FAST:
-        return RECORD_FAST;
     case SETTING_DTYPE_U8:
     default:
         return RECORD_U8;
@@ -48,9 +46,11 @@ static enum record_dtype dtype_from_setting(int dtype)
 
 size_t extract_plan_track_bytes(const struct extract_plan *p)
 {
-    static const size_t value_bytes[RECORD_DTYPES] = {
-        [RECORD_U8] = 1,  [RECORD_U12] = 2,     [RECORD_F32] = 4,
-        [RECORD_RAW] = 1, [RECORD_ARCHIVE] = 1, [RECORD_FAST] = 2};
+    static const size_t value_bytes[RECORD_DTYPES] = {[RECORD_U8] = 2,
+                                                      [RECORD_U12] = 2,
+                                                      [RECORD_F32] = 4,
+                                                      [RECORD_RAW] = 1,
+                                                      [RECORD_ARCHIVE] = 1};
     size_t payload_bytes = p->n_frames * p->spec.n_mels * value_bytes[p->dtype];
     return (size_t)p->n_clips_max * p->n_views *
            (payload_bytes + RECORD_HEADER_BYTES + ZSTD_SLACK_BYTES);

@@ -92,7 +92,7 @@ static bool params_make(const char *dir, struct store_import_params *p,
     if (!settings_of(dir, &s, e))
         return false;
     if (dtype_name[0] && !record_dtype_parse(dtype_name, &p->dtype))
-        return err_set(e, ERR_USAGE, "--dtype %s: there are u8, u12, f32, raw, archive and fast",
+        return err_set(e, ERR_USAGE, "--dtype %s: there are u8, u12, f32, raw and archive",
                        dtype_name);
     if (!(lowest < highest) || (relative && highest < 0))
         return err_set(e, ERR_USAGE, "--lowest %g --highest %g: the first is the lower one%s",

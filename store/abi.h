@@ -69,7 +69,7 @@ REFRAIN_STORE_API void refrain_store_close(struct refrain_store *s);
 struct refrain_store_stat {
     uint64_t n_keys, root, spec_hash; /* pinned */
     uint32_t n_frames, n_mels;        /* of every record */
-    uint32_t stored_as;               /* 1 u8, 2 u12, 3 f32, 4 raw, 5 archive, 6 fast */
+    uint32_t stored_as;               /* 2 u12, 3 f32, 4 raw, 5 archive, 7 u8 */
     float scale, offset;              /* of 8-bit levels; 0 for u12 and f32 */
     uint32_t reserved;
     uint64_t n_tracks, file_bytes, payload_bytes; /* of the store as it is now */

@@ -1,5 +1,7 @@
 #include "store/filter.h"
 
+#include "base/simd.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -10,7 +12,7 @@
  * 32 took twice the time when the output was not in the cache). The same inlined body is compiled
  * for the base instruction set and for AVX2.
  */
-enum { STRIP = 128, RUN_VALUES = 64, ERROR_LANES = 8 };
+enum { STRIP = 128, RUN_VALUES = 64, ROW_VALUES = 32, ERROR_LANES = 8 };
 
 #define KERNEL static inline __attribute__((always_inline))
 
@@ -120,24 +122,6 @@ bool filter_quantise_u12(const float *db, size_t n, struct filter_grid grid, uin
 
 /* ---------------------------------------------------------------- forward filters */
 
-KERNEL void subtract_run(const uint8_t *restrict a, const uint8_t *restrict b, size_t n,
-                         uint8_t *restrict out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = (uint8_t)(a[i] - b[i]);
-}
-
-void filter_delta_u8(const uint8_t *level, size_t n_frames, size_t n_mels, uint8_t *out)
-{
-    size_t n = (n_frames - 1) * n_mels, i = 0;
-    const uint8_t *after = level + n_mels;
-    memcpy(out, level, n_mels);
-    out += n_mels;
-    for (; i + RUN_VALUES <= n; i += RUN_VALUES)
-        subtract_run(after + i, level + i, RUN_VALUES, out + i);
-    subtract_run(after + i, level + i, n - i, out + i);
-}
-
 void filter_delta_u12(const uint16_t *restrict level, size_t n_frames, size_t n_mels,
                       uint8_t *restrict out)
 {
@@ -168,22 +152,48 @@ void filter_delta_f32(const float *restrict db, size_t n_frames, size_t n_mels,
 
 /* ---------------------------------------------------------------- plain restore */
 
-void filter_restore_u8_plain(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                             struct filter_grid grid, float *out)
+KERNEL void levels_to_db(const uint8_t *restrict level, size_t n, struct filter_grid grid,
+                         float *restrict out)
 {
-    for (size_t m = 0; m < n_mels; m++) {
-        uint8_t level = 0;
-        for (size_t i = m; i < n_frames * n_mels; i += n_mels) {
-            level = (uint8_t)(level + planes[i]);
-            out[i] = (float)level * grid.scale + grid.offset;
-        }
+    size_t i = 0;
+    for (; i + RUN_VALUES <= n; i += RUN_VALUES) {
+        for (size_t j = 0; j < RUN_VALUES; j++)
+            out[i + j] = (float)level[i + j] * grid.scale + grid.offset;
     }
+    for (; i < n; i++)
+        out[i] = (float)level[i] * grid.scale + grid.offset;
+}
+
+/* Row r from band m on. */
+static void row_add(const struct filter_rows *rows, size_t r, size_t m)
+{
+    const uint8_t *delta = rows->delta + r * rows->stride;
+    for (; m + ROW_VALUES <= rows->n_mels; m += ROW_VALUES) {
+        LANE_LOOP
+        for (size_t j = 0; j < ROW_VALUES; j++)
+            rows->level[m + j] = (uint8_t)(rows->level[m + j] + delta[m + j]);
+    }
+    for (; m < rows->n_mels; m++)
+        rows->level[m] = (uint8_t)(rows->level[m] + delta[m]);
+}
+
+/* out: of band m */
+static void row_to_db(const struct filter_rows *rows, size_t r, size_t m, struct filter_grid grid,
+                      float *out)
+{
+    row_add(rows, r, m);
+    levels_to_db(rows->level + m, rows->n_mels - m, grid, out);
+}
+
+void filter_rows_to_db_plain(const struct filter_rows *rows, struct filter_grid grid, float *out)
+{
+    for (size_t r = 0; r < rows->n_rows; r++)
+        row_to_db(rows, r, 0, grid, out + r * rows->n_mels);
 }
 
 void filter_levels_to_db_plain(const uint8_t *level, size_t n, struct filter_grid grid, float *out)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)level[i] * grid.scale + grid.offset;
+    levels_to_db(level, n, grid, out);
 }
 
 /* A folded 12-bit difference (two bytes of which four bits are unused) added to a level. */
@@ -220,41 +230,6 @@ void filter_restore_f32_plain(const uint8_t *planes, size_t n_frames, size_t n_m
 }
 
 /* ---------------------------------------------------------------- fast restore */
-
-/* A strip of `width` columns; width is a constant where it is inlined, except for the last one. */
-KERNEL void strip_u8(const uint8_t *restrict in, size_t n_frames, size_t n_mels, size_t width,
-                     struct filter_grid grid, float *restrict out)
-{
-    uint8_t level[STRIP] = {0};
-    for (size_t t = 0; t < n_frames; t++, in += n_mels, out += n_mels) {
-        for (size_t j = 0; j < width; j++)
-            level[j] = (uint8_t)(level[j] + in[j]);
-        for (size_t j = 0; j < width; j++)
-            out[j] = (float)level[j] * grid.scale + grid.offset;
-    }
-}
-
-KERNEL void restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                       struct filter_grid grid, float *out)
-{
-    size_t m = 0;
-    for (; m + STRIP <= n_mels; m += STRIP)
-        strip_u8(planes + m, n_frames, n_mels, STRIP, grid, out + m);
-    if (m < n_mels)
-        strip_u8(planes + m, n_frames, n_mels, n_mels - m, grid, out + m);
-}
-
-KERNEL void levels_to_db(const uint8_t *restrict level, size_t n, struct filter_grid grid,
-                         float *restrict out)
-{
-    size_t i = 0;
-    for (; i + RUN_VALUES <= n; i += RUN_VALUES) {
-        for (size_t j = 0; j < RUN_VALUES; j++)
-            out[i + j] = (float)level[i + j] * grid.scale + grid.offset;
-    }
-    for (; i < n; i++)
-        out[i] = (float)level[i] * grid.scale + grid.offset;
-}
 
 KERNEL void strip_u12(const uint8_t *restrict low, const uint8_t *restrict high, size_t n_frames,
                       size_t n_mels, size_t width, struct filter_grid grid, float *restrict out)
@@ -333,28 +308,33 @@ AVX2 KERNEL void put_levels(__m256i level, __m256 scale, __m256 offset, bool str
     put_eight(_mm_srli_si128(high, 8), scale, offset, stream, out + 24);
 }
 
-/* A strip of 128 columns with its levels in four registers: gcc keeps them in memory. */
-AVX2 KERNEL void strip_u8_avx2(const uint8_t *in, size_t n_frames, size_t n_mels,
-                               struct filter_grid grid, bool stream, float *out)
+/* As many bands as are whole vectors. */
+AVX2 KERNEL void rows_to_db_avx2(const struct filter_rows *rows, struct filter_grid grid,
+                                 bool stream, float *out)
 {
-    enum { REGISTERS = STRIP / 32 };
     __m256 scale = _mm256_set1_ps(grid.scale), offset = _mm256_set1_ps(grid.offset);
-    __m256i level[REGISTERS] = {0};
-    for (size_t t = 0; t < n_frames; t++, in += n_mels, out += n_mels) {
-        for (size_t j = 0; j < REGISTERS; j++) {
-            __m256i delta = _mm256_loadu_si256((const __m256i *)(const void *)(in + 32 * j));
-            level[j] = _mm256_add_epi8(level[j], delta);
-            put_levels(level[j], scale, offset, stream, out + 32 * j);
+    size_t n_mels = rows->n_mels, stride = rows->stride, whole = n_mels / ROW_VALUES * ROW_VALUES;
+    const uint8_t *delta = rows->delta, *end = delta + rows->n_rows * stride;
+    uint8_t *levels = rows->level;
+    for (; delta < end; delta += stride, out += n_mels) {
+        for (size_t m = 0; m < whole; m += ROW_VALUES) {
+            __m256i *at = (__m256i *)(void *)(levels + m);
+            __m256i by = _mm256_loadu_si256((const __m256i *)(const void *)(delta + m));
+            __m256i level = _mm256_add_epi8(_mm256_loadu_si256(at), by);
+            _mm256_storeu_si256(at, level);
+            put_levels(level, scale, offset, stream, out + m);
         }
     }
 }
 
-/* Rows of `out` on 32 bytes. */
-AVX2 static void stream_strip_u8(const uint8_t *in, size_t n_frames, size_t n_mels,
-                                 struct filter_grid grid, float *out)
+AVX2 static void rows_stream(const struct filter_rows *rows, struct filter_grid grid, float *out)
 {
-    strip_u8_avx2(in, n_frames, n_mels, grid, true, out);
-    _mm_sfence(); /* streamed stores are seen by other threads when a lock is */
+    rows_to_db_avx2(rows, grid, true, out);
+}
+
+AVX2 static void rows_store(const struct filter_rows *rows, struct filter_grid grid, float *out)
+{
+    rows_to_db_avx2(rows, grid, false, out);
 }
 
 AVX2 static void stream_flat_u8(const uint8_t *in, size_t n, struct filter_grid grid, float *out)
@@ -363,22 +343,12 @@ AVX2 static void stream_flat_u8(const uint8_t *in, size_t n, struct filter_grid 
     for (size_t i = 0; i < n; i += 32)
         put_levels(_mm256_loadu_si256((const __m256i *)(const void *)(in + i)), scale, offset, true,
                    out + i);
-    _mm_sfence();
+    filter_stream_end();
 }
 
 static bool can_stream(const float *out)
 {
     return (uintptr_t)out % 32 == 0 && __builtin_cpu_supports("avx2");
-}
-
-AVX2 static void restore_u8_avx2(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                                 struct filter_grid grid, float *out)
-{
-    size_t m = 0;
-    for (; m + STRIP <= n_mels; m += STRIP)
-        strip_u8_avx2(planes + m, n_frames, n_mels, grid, false, out + m);
-    if (m < n_mels)
-        strip_u8(planes + m, n_frames, n_mels, n_mels - m, grid, out + m);
 }
 
 AVX2 static void levels_to_db_avx2(const uint8_t *level, size_t n, struct filter_grid grid,
@@ -399,22 +369,29 @@ AVX2 static void restore_f32_avx2(const uint8_t *planes, size_t n_frames, size_t
 }
 #endif
 
-void filter_restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                       struct filter_grid grid, bool stream, float *out)
+void filter_rows_to_db(const struct filter_rows *rows, struct filter_grid grid, bool stream,
+                       float *out)
 {
+    size_t done = 0; /* bands */
 #if HAVE_AVX2_CLONE
-    if (stream && n_mels % STRIP == 0 && can_stream(out)) {
-        for (size_t m = 0; m < n_mels; m += STRIP)
-            stream_strip_u8(planes + m, n_frames, n_mels, grid, out + m);
-        return;
-    }
     if (__builtin_cpu_supports("avx2")) {
-        restore_u8_avx2(planes, n_frames, n_mels, grid, out);
-        return;
+        done = rows->n_mels / ROW_VALUES * ROW_VALUES;
+        if (stream && rows->n_mels % 8 == 0 && can_stream(out))
+            rows_stream(rows, grid, out);
+        else
+            rows_store(rows, grid, out);
     }
 #endif
     (void)stream;
-    restore_u8(planes, n_frames, n_mels, grid, out);
+    for (size_t r = 0; r < rows->n_rows && done < rows->n_mels; r++)
+        row_to_db(rows, r, done, grid, out + r * rows->n_mels + done);
+}
+
+void filter_stream_end(void)
+{
+#if HAVE_AVX2_CLONE
+    _mm_sfence();
+#endif
 }
 
 void filter_levels_to_db(const uint8_t *level, size_t n, struct filter_grid grid, bool stream,
@@ -459,25 +436,12 @@ void filter_restore_f32(const uint8_t *planes, size_t n_frames, size_t n_mels, f
     restore_f32(planes, n_frames, n_mels, out);
 }
 
-KERNEL void strip_levels(const uint8_t *restrict in, size_t n_frames, size_t n_mels, size_t width,
-                         uint8_t *restrict out)
+void filter_rows_to_levels(const struct filter_rows *rows, uint8_t *out)
 {
-    uint8_t level[STRIP] = {0};
-    for (size_t t = 0; t < n_frames; t++, in += n_mels, out += n_mels) {
-        for (size_t j = 0; j < width; j++)
-            level[j] = (uint8_t)(level[j] + in[j]);
-        memcpy(out, level, width);
+    for (size_t r = 0; r < rows->n_rows; r++, out += rows->n_mels) {
+        row_add(rows, r, 0);
+        memcpy(out, rows->level, rows->n_mels);
     }
-}
-
-/* 16 bytes at a time are enough to leave no trace beside zstd: no second version for AVX2. */
-void filter_restore_u8_levels(const uint8_t *planes, size_t n_frames, size_t n_mels, uint8_t *out)
-{
-    size_t m = 0;
-    for (; m + STRIP <= n_mels; m += STRIP)
-        strip_levels(planes + m, n_frames, n_mels, STRIP, out + m);
-    if (m < n_mels)
-        strip_levels(planes + m, n_frames, n_mels, n_mels - m, out + m);
 }
 
 /* ---------------------------------------------------------------- certificate */

@@ -7,7 +7,7 @@
  * Differences wrap, so every filter is a bijection and needs no escape codes. Byte planes put what
  * is alike side by side.
  *
- * The filter_restore functions choose AVX2 at run time where the processor has it; the _plain ones
+ * The ways back choose AVX2 at run time where the processor has it; the _plain ones
  * are the definition, and the tests hold the two against each other bit for bit.
  */
 #ifndef REFRAIN_FILTER_H
@@ -32,9 +32,6 @@ MUST_CHECK bool filter_quantise_u8(const float *db, size_t n, struct filter_grid
 MUST_CHECK bool filter_quantise_u12(const float *db, size_t n, struct filter_grid grid,
                                     uint16_t *out, size_t *bad_i);
 
-/* out[t][m] = level[t][m] - level[t - 1][m] mod 256; the frame before the first is zero. */
-void filter_delta_u8(const uint8_t *level, size_t n_frames, size_t n_mels, uint8_t *out);
-
 /* Differences mod 4096, folded so that small ones of either sign are small (0, -1, 1, -2 become 0,
  * 1, 2, 3), as two planes: out[0, n) low bytes, out[n, 2n) high nibbles. */
 void filter_delta_u12(const uint16_t *level, size_t n_frames, size_t n_mels, uint8_t *out);
@@ -44,26 +41,37 @@ void filter_delta_u12(const uint16_t *level, size_t n_frames, size_t n_mels, uin
  * exclusive-or instead of differences 150.3, without either 155.8.) */
 void filter_delta_f32(const float *db, size_t n_frames, size_t n_mels, uint8_t *out);
 
-/* The way back, straight to dB. `stream` writes past the cache. */
-void filter_restore_u8(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                       struct filter_grid grid, bool stream, float *out);
+/* Some frames of 8-bit differences; the one of frame r and band m is delta[r * stride + m]. level
+ * [n_mels] holds the levels of the frame before and then of the last of these. */
+struct filter_rows {
+    const uint8_t *delta;
+    size_t stride, n_rows, n_mels;
+    uint8_t *level;
+};
+
+/* The way back, straight to dB: out[n_rows][n_mels]. `stream` writes past the cache; other threads
+ * see it after filter_stream_end. */
+void filter_rows_to_db(const struct filter_rows *rows, struct filter_grid grid, bool stream,
+                       float *out);
+void filter_rows_to_db_plain(const struct filter_rows *rows, struct filter_grid grid, float *out);
+void filter_stream_end(void);
+
+/* Levels instead of dB. */
+void filter_rows_to_levels(const struct filter_rows *rows, uint8_t *out);
+
+/* Whole records. */
 void filter_restore_u12(const uint8_t *planes, size_t n_frames, size_t n_mels,
                         struct filter_grid grid, float *out);
 void filter_restore_f32(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out);
 
-void filter_restore_u8_plain(const uint8_t *planes, size_t n_frames, size_t n_mels,
-                             struct filter_grid grid, float *out);
 void filter_restore_u12_plain(const uint8_t *planes, size_t n_frames, size_t n_mels,
                               struct filter_grid grid, float *out);
 void filter_restore_f32_plain(const uint8_t *planes, size_t n_frames, size_t n_mels, float *out);
 
-/* Levels that were stored as they are, n of them. */
+/* Levels that were stored as they are, n of them; filter_stream_end is called. */
 void filter_levels_to_db(const uint8_t *level, size_t n, struct filter_grid grid, bool stream,
                          float *out);
 void filter_levels_to_db_plain(const uint8_t *level, size_t n, struct filter_grid grid, float *out);
-
-/* Levels instead of dB, for export. */
-void filter_restore_u8_levels(const uint8_t *planes, size_t n_frames, size_t n_mels, uint8_t *out);
 
 /* The largest and the root-mean-square difference between two arrays; the same bits on every
  * machine (the sums run in eight fixed lanes). */

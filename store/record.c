@@ -33,26 +33,47 @@ enum {
 static_assert(AT_CHECKSUM + 8 == RECORD_HEADER_BYTES, "the checksum ends the header");
 
 static const char magic[4] = {'R', 'F', 'R', '1'};
-enum { RECORD_VERSION = 1, VALUES_MAX = RECORD_MAX_BYTES / 4 };
+enum {
+    RECORD_VERSION = 1,
+    VALUES_MAX = RECORD_MAX_BYTES / 4,
+    /* what u8 was */
+    DTYPE_DELTA8 = 1,
+    DTYPE_NIBBLE = 6
+};
 
 static const struct record_kind kinds[RECORD_DTYPES] = {
-    [RECORD_U8] = {"u8", RECORD_FILTER_DELTA8, 255, 1},
+    [RECORD_U8] = {"u8", RECORD_FILTER_QUAD, 255, 0},
     [RECORD_U12] = {"u12", RECORD_FILTER_DELTA12, 4095, 2},
     [RECORD_F32] = {"f32", RECORD_FILTER_SPLIT32, 0, 4},
     [RECORD_RAW] = {"raw", RECORD_FILTER_NONE, 255, 1},
     [RECORD_ARCHIVE] = {"archive", RECORD_FILTER_PLANE, 255, 1},
-    [RECORD_FAST] = {"fast", RECORD_FILTER_NIBBLE, 255, 1},
 };
+
+static bool dtype_known(uint64_t number)
+{
+    return number < RECORD_DTYPES && kinds[number].name;
+}
+
+bool record_dtype_check(uint64_t number, struct err *e)
+{
+    if (number == DTYPE_DELTA8 || number == DTYPE_NIBBLE)
+        return err_set(e, ERR_PERM,
+                       "dtype %u is 8-bit levels as they were before this version's u8, which it "
+                       "does not read: `refrain store retire` the store and make it anew",
+                       (uint32_t)number);
+    return dtype_known(number) ||
+           err_set(e, ERR_PERM, "dtype %llu is unknown", (unsigned long long)number);
+}
 
 const char *record_dtype_name(enum record_dtype t)
 {
-    return t > 0 && t < RECORD_DTYPES ? kinds[t].name : "?";
+    return dtype_known(t) ? kinds[t].name : "?";
 }
 
 bool record_dtype_parse(const char *name, enum record_dtype *out)
 {
     for (int t = 1; t < RECORD_DTYPES; t++) {
-        if (strcmp(name, kinds[t].name) == 0) {
+        if (kinds[t].name && strcmp(name, kinds[t].name) == 0) {
             *out = (enum record_dtype)t;
             return true;
         }
@@ -62,13 +83,13 @@ bool record_dtype_parse(const char *name, enum record_dtype *out)
 
 const struct record_kind *record_kind(enum record_dtype t)
 {
-    assert(t > 0 && t < RECORD_DTYPES);
+    assert(dtype_known(t));
     return &kinds[t];
 }
 
 bool record_dtype_has_levels(enum record_dtype t)
 {
-    return t == RECORD_U8 || t == RECORD_RAW || t == RECORD_ARCHIVE || t == RECORD_FAST;
+    return t == RECORD_U8 || t == RECORD_RAW || t == RECORD_ARCHIVE;
 }
 
 /* ---------------------------------------------------------------- header */
@@ -164,8 +185,8 @@ bool record_parse(struct span record, struct record_info *out, struct err *e)
     if (h[AT_VERSION] != RECORD_VERSION)
         return err_set(e, ERR_PERM, "record of version %u, this program reads version %d",
                        h[AT_VERSION], RECORD_VERSION);
-    if (h[AT_DTYPE] < 1 || h[AT_DTYPE] >= RECORD_DTYPES)
-        return err_set(e, ERR_PERM, "record of unknown dtype %u", h[AT_DTYPE]);
+    if (!record_dtype_check(h[AT_DTYPE], e))
+        return err_wrap(e, "record");
     struct record_info info;
     header_read(h, &info);
     if (info.codec > RECORD_CODEC_ZSTD)

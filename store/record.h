@@ -3,8 +3,7 @@
  * Encoding is a pure function of the values and parameters: same floats, same bytes.
  *
  *   dtype    of 431 x 128 composed log-mels   a clip        read by one core, against u8
- *   u8       8-bit levels, delta along time   36.7 KB       1
- *   fast     the same, cut for reading        36.3 KB       1.3 times as fast (store/nibble.h)
+ *   u8       8-bit levels, store/quad.h       36.7 KB       1
  *   raw      8-bit levels as they are         55.2 KB       4 times as fast: data that fits memory
  *   archive  8-bit levels, two-dimensional    34.0 KB       a twentieth: data that lies
  *   u12      12-bit levels                    65 KB         a half
@@ -25,26 +24,27 @@ enum {
     RECORD_LEVEL_NONE = 0 /* as zstd level: store without compression */
 };
 
-/* Numbers are on disk: append only. */
+/* Numbers are on disk: append only. 1 was 8-bit differences in a frame of zstd, 6 the same with
+ * three bits as they are; nobody writes or reads them any more. */
 enum record_dtype {
-    RECORD_U8 = 1,
     RECORD_U12 = 2,
     RECORD_F32 = 3,
     RECORD_RAW = 4,
     RECORD_ARCHIVE = 5,
-    RECORD_FAST = 6,
+    RECORD_U8 = 7,
     RECORD_DTYPES
 };
 enum record_codec { RECORD_CODEC_NONE = 0, RECORD_CODEC_ZSTD = 1 };
 enum record_filter {
     RECORD_FILTER_NONE = 0,
-    RECORD_FILTER_DELTA8 = 1,
     RECORD_FILTER_DELTA12 = 2,
     RECORD_FILTER_SPLIT32 = 3,
     RECORD_FILTER_PLANE = 4, /* store/archive.h */
-    RECORD_FILTER_NIBBLE = 5 /* store/nibble.h */
+    RECORD_FILTER_QUAD = 6   /* store/quad.h; 1 and 5 as above */
 };
 
+/* Of a number found on disk; ERR_PERM with what to do about one that is no dtype, or none now. */
+MUST_CHECK bool record_dtype_check(uint64_t number, struct err *e);
 const char *record_dtype_name(enum record_dtype t); /* "u8" */
 bool record_dtype_parse(const char *name, enum record_dtype *out);
 bool record_dtype_has_levels(enum record_dtype t); /* 8-bit ones: all but u12, f32 */

@@ -14,9 +14,8 @@ struct record_encoder {
     uint8_t *planes;
     float *restored;
     struct archive_head archive; /* of what lies in planes */
-    /* of dtype fast, both in planes */
-    size_t n_escapes;
-    uint8_t *low;
+    struct quad_shape shape;     /* of a u8 record */
+    struct quad_parts quads;     /* the same, in planes */
 };
 
 struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_level)
@@ -25,7 +24,7 @@ struct record_encoder *record_encoder_new(enum record_dtype dtype, int zstd_leve
     struct record_encoder *enc = mem_zalloc(1, sizeof *enc);
     enc->dtype = dtype;
     enc->zstd_level = zstd_level;
-    enc->frames = frame_writer_new(zstd_level, dtype == RECORD_FAST);
+    enc->frames = frame_writer_new(zstd_level, dtype == RECORD_U8);
     return enc;
 }
 
@@ -50,7 +49,6 @@ void record_encoder_free(struct record_encoder *enc)
 
 static void encoder_reserve(struct record_encoder *enc, size_t n_values)
 {
-    n_values = nibble_blocks(n_values) * NIBBLE_BLOCK;
     if (n_values <= enc->n_values)
         return;
     encoder_release_scratch(enc);
@@ -80,15 +78,17 @@ static bool quantise(struct record_encoder *enc, const float *values, size_t n,
     }
 }
 
-/* Into enc->planes: pairs of high nibbles, escapes, and behind room for the most of these the low
- * bits, which no frame holds. */
-static void nibbles_make(struct record_encoder *enc, const struct record_info *info)
+/* Into enc->planes: first what a frame holds, quads and escapes. */
+static void quads_make(struct record_encoder *enc)
 {
-    size_t n = record_plane_bytes(info), high_bytes = nibble_blocks(n) * NIBBLE_HIGH_BYTES;
-    uint8_t *delta = (uint8_t *)enc->restored; /* not in use yet */
-    filter_delta_u8(enc->levels, info->n_frames, info->n_mels, delta);
-    enc->low = enc->planes + high_bytes + nibble_blocks(n) * NIBBLE_BLOCK;
-    enc->n_escapes = nibble_split(delta, n, enc->low, enc->planes, enc->planes + high_bytes);
+    const struct quad_shape *shape = &enc->shape;
+    struct quad_parts *quads = &enc->quads;
+    quads->high = enc->planes;
+    quads->escapes = quads->high + shape->n_blocks * QUAD_HIGH_BYTES;
+    quads->bits = quads->escapes + shape->n_blocks * QUAD_VALUES;
+    quads->low = quads->bits + shape->bits_bytes;
+    quads->delta = (uint8_t *)enc->restored; /* not in use yet */
+    quad_split(enc->levels, shape, quads);
 }
 
 /* The filter forward, from enc->levels (or the floats) into enc->planes. */
@@ -98,7 +98,7 @@ static void planes_make(struct record_encoder *enc, const float *values,
     size_t n_frames = info->n_frames, n_mels = info->n_mels;
     switch (info->dtype) {
     case RECORD_U8:
-        filter_delta_u8(enc->levels, n_frames, n_mels, enc->planes);
+        quads_make(enc);
         break;
     case RECORD_U12:
         filter_delta_u12(enc->levels, n_frames, n_mels, enc->planes);
@@ -111,9 +111,6 @@ static void planes_make(struct record_encoder *enc, const float *values,
         break;
     case RECORD_ARCHIVE:
         archive_split(enc->levels, n_frames, n_mels, &enc->archive, enc->planes);
-        break;
-    case RECORD_FAST:
-        nibbles_make(enc, info);
         break;
     case RECORD_DTYPES:
         break;
@@ -141,10 +138,9 @@ static void certify(struct record_encoder *enc, const float *values, struct reco
 static size_t parts_of(const struct record_encoder *enc, size_t n, size_t parts[RECORD_PLANES_MAX])
 {
     size_t n_parts = record_kind(enc->dtype)->n_planes;
-    if (enc->dtype == RECORD_FAST) {
-        parts[0] = nibble_blocks(n) * NIBBLE_HIGH_BYTES;
-        parts[1] = enc->n_escapes;
-        return enc->n_escapes > 0 ? 2 : 1;
+    if (enc->dtype == RECORD_U8) {
+        parts[0] = enc->shape.n_blocks * QUAD_HIGH_BYTES + enc->quads.n_escapes;
+        return 1;
     }
     static_assert((int)ARCHIVE_STREAMS <= (int)RECORD_PLANES_MAX, "parts have room");
     for (size_t i = 0; i < n_parts; i++)
@@ -156,6 +152,27 @@ static size_t parts_of(const struct record_encoder *enc, size_t n, size_t parts[
     return ARCHIVE_STREAMS;
 }
 
+/* What stands in front of planes or frame. */
+static size_t head_bytes(const struct record_encoder *enc)
+{
+    if (enc->dtype == RECORD_U8)
+        return RECORD_LENGTH_BYTES + enc->shape.bits_bytes + enc->quads.low_bytes;
+    return enc->dtype == RECORD_ARCHIVE ? ARCHIVE_HEAD_BYTES : 0;
+}
+
+static void head_write(const struct record_encoder *enc, uint8_t *head)
+{
+    uint32_t low_bytes = (uint32_t)enc->quads.low_bytes;
+    if (enc->dtype == RECORD_ARCHIVE)
+        archive_head_write(&enc->archive, head);
+    if (enc->dtype != RECORD_U8)
+        return;
+    memcpy(head, &low_bytes, RECORD_LENGTH_BYTES);
+    head += RECORD_LENGTH_BYTES;
+    memcpy(head, enc->quads.bits, enc->shape.bits_bytes);
+    memcpy(head + enc->shape.bits_bytes, enc->quads.low, low_bytes);
+}
+
 /* enc->planes and what stands before them as the payload of *info, behind the header's room. */
 static bool payload_write(struct record_encoder *enc, struct record_info *info, struct buf *out,
                           struct err *e)
@@ -164,15 +181,12 @@ static bool payload_write(struct record_encoder *enc, struct record_info *info, 
     size_t n_parts = parts_of(enc, record_plane_bytes(info), parts);
     for (size_t i = 0; i < n_parts; i++)
         n_bytes += parts[i];
-    size_t head = record_head_bytes(info), cap = frame_bytes_max(n_bytes, n_parts);
+    size_t head = head_bytes(enc), cap = frame_bytes_max(n_bytes, n_parts);
     buf_reset(out);
     if (!buf_reserve(out, RECORD_HEADER_BYTES + head + cap, e))
         return false;
     uint8_t *payload = out->data + RECORD_HEADER_BYTES;
-    if (enc->dtype == RECORD_ARCHIVE)
-        archive_head_write(&enc->archive, payload);
-    if (enc->dtype == RECORD_FAST)
-        memcpy(payload, enc->low, head);
+    head_write(enc, payload);
     if (info->codec == RECORD_CODEC_NONE)
         memcpy(payload + head, enc->planes, n_bytes);
     else if (!frame_write(enc->frames, enc->planes, parts, n_parts, payload + head, cap, &n_bytes,
@@ -200,7 +214,8 @@ bool record_encode_range(struct record_encoder *enc, const float *values, double
         lo = -(double)INFINITY, hi = (double)INFINITY;
     info.scale = grid.scale;
     info.offset = grid.offset;
-    encoder_reserve(enc, n);
+    enc->shape = quad_shape_of(info.n_frames, info.n_mels);
+    encoder_reserve(enc, size_max(n, enc->shape.n_blocks * QUAD_VALUES));
     if (!quantise(enc, values, n, grid, &bad_i))
         return err_set(e, ERR_PERM, "value %zu (frame %zu, mel %zu) is %g; %s holds %g to %g",
                        bad_i, bad_i / info.n_mels, bad_i % info.n_mels, (double)values[bad_i],

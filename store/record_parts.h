@@ -6,7 +6,7 @@
 
 #include "store/archive.h"
 #include "store/filter.h"
-#include "store/nibble.h"
+#include "store/quad.h"
 #include "store/record.h"
 
 enum { RECORD_PLANES_MAX = 4 };
@@ -16,7 +16,7 @@ struct record_kind {
     const char *name;
     enum record_filter filter;
     uint32_t max_level; /* 0: not quantised */
-    uint32_t n_planes;  /* of one byte a value */
+    uint32_t n_planes;  /* of one byte a value; 0: parts of other lengths */
 };
 const struct record_kind *record_kind(enum record_dtype t);
 
@@ -25,13 +25,7 @@ static inline size_t record_plane_bytes(const struct record_info *info)
     return (size_t)info->n_frames * info->n_mels;
 }
 
-/* What stands between the header and the planes. */
-static inline size_t record_head_bytes(const struct record_info *info)
-{
-    if (info->dtype == RECORD_FAST)
-        return nibble_blocks(record_plane_bytes(info)) * NIBBLE_LOW_BYTES;
-    return info->dtype == RECORD_ARCHIVE ? ARCHIVE_HEAD_BYTES : 0;
-}
+enum { RECORD_LENGTH_BYTES = 4 }; /* of a u8 record's low bits, in front of them */
 
 static inline struct filter_grid record_grid(const struct record_info *info)
 {
@@ -45,8 +39,7 @@ MUST_CHECK bool record_numbers_check(const struct record_info *info, struct err 
 void record_header_write(uint8_t h[RECORD_HEADER_BYTES], const struct record_info *info);
 void record_seal(uint8_t *record, size_t payload_bytes);
 
-/* Planes (of an archive record its levels, of a fast one its differences) to values, n_frames *
- * n_mels of them. */
+/* Planes (of an archive record its levels) to values, n_frames * n_mels of them; not of u8. */
 void record_planes_restore(const uint8_t *planes, const struct record_info *info, bool stream,
                            float *out);
 

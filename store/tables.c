@@ -124,8 +124,8 @@ bool meta_get_recipe(const struct env *env, MDB_txn *txn, struct store_recipe *o
         return err_set(e, ERR_USAGE,
                        "%s has schema %" PRIu64 ", this program reads %d: use a newer refrain",
                        env->dir, head[0], STORE_SCHEMA);
-    if (head[1] < 1 || head[1] >= RECORD_DTYPES)
-        return err_set(e, ERR_FATAL, "%s is damaged: dtype %" PRIu64, env->dir, head[1]);
+    if (!record_dtype_check(head[1], e))
+        return err_wrap(e, "%s", env->dir);
     *out = (struct store_recipe){.dtype = (enum record_dtype)head[1], .spec_hash = head[2]};
     memcpy(out->text, (const uint8_t *)value.mv_data + sizeof head, value.mv_size - sizeof head);
     return true;

@@ -18,7 +18,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 KeysLike = Union[Sequence[int], np.ndarray]
 
 _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.uint8): 1}
-_STORED_AS = {1: "u8", 2: "u12", 3: "f32", 4: "raw", 5: "archive", 6: "fast"}
+_STORED_AS = {2: "u12", 3: "f32", 4: "raw", 5: "archive", 7: "u8"}
 _FULL, _BLOCK, _TRIPLETS, _GROUPS = 1, 2, 3, 4
 
 

@@ -291,15 +291,18 @@ def test_pin(songs):
     assert np.abs(before - original).max() <= 0.157
 
 
-def test_fast_store(tmp_path):
-    for dtype in ("u8", "fast"):
+def test_8_bit_stores_hold_the_same(tmp_path):
+    stores = {}
+    for dtype in ("u8", "raw", "archive"):
         (tmp_path / dtype).mkdir()
         make_store(str(tmp_path / dtype), 0, 6, dtype)
-    u8, fast = Store(tmp_path / "u8"), Store(tmp_path / "fast")
-    assert fast.stat().stored_as == "fast"
+        stores[dtype] = Store(tmp_path / dtype)
+        assert stores[dtype].stat().stored_as == dtype
+    keys = stores["u8"].keys
     for dtype in (np.float32, np.uint8):
-        assert np.array_equal(fast.read_batch(fast.keys, dtype=dtype),
-                              u8.read_batch(u8.keys, dtype=dtype))
+        for other in ("raw", "archive"):
+            assert np.array_equal(stores[other].read_batch(keys, dtype=dtype),
+                                  stores["u8"].read_batch(keys, dtype=dtype))
 
 
 def test_nothing_stays_open(songs):

@@ -215,12 +215,12 @@ def measure(tmp, name, n, cache_bytes, limit):
     return result
 
 
-NAMES = ["refrain u8", "refrain fast", "refrain f32", "np.memmap", "LMDB+pickle", "HDF5 gzip",
+NAMES = ["refrain u8", "refrain f32", "np.memmap", "LMDB+pickle", "HDF5 gzip",
          "HDF5 lzf", "Mosaic MDS", "WebDataset"]
 
 
 def size_of(tmp, name):
-    paths = {"refrain u8": "u8/features.mdb/*", "refrain fast": "fast/features.mdb/*",
+    paths = {"refrain u8": "u8/features.mdb/*",
              "refrain f32": "f32/features.mdb/*", "np.memmap": NPY,
              "LMDB+pickle": f"{LMDB}/*", "HDF5 gzip": H5_GZIP, "HDF5 lzf": H5_LZF,
              "Mosaic MDS": f"{MDS}/*", "WebDataset": TAR}
@@ -243,7 +243,7 @@ def write_all(build, tmp, n):
 
 
 def write_formats(build, tmp, clips):
-    for dtype in ("u8", "fast", "f32"):
+    for dtype in ("u8", "f32"):
         write_ours(build, tmp, dtype)
     write_hdf5(clips, f"{tmp}/{H5_GZIP}", "gzip")
     write_hdf5(clips, f"{tmp}/{H5_LZF}", "lzf")
@@ -269,7 +269,7 @@ def compare(build, tmp, n):
     print(f"{'':14}{'KB/clip':>9}{'warm/s':>9}{'limited/s':>11}{'refrain u8 is':>16}{'limited':>12}")
     ours = "refrain u8"
     for name in NAMES:
-        ratios = [fast[ours] / fast[name] if fast[name] else float("nan") for fast in (warm, cold)]
+        ratios = [rate[ours] / rate[name] if rate[name] else float("nan") for rate in (warm, cold)]
         print(f"{name:14}{size_of(tmp, name) / n / 1e3:9.1f}{warm[name]:9.0f}{cold[name]:11.0f}"
               f"{ratios[0]:11.2f} times{ratios[1]:7.2f} times")
 

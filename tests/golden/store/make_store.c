@@ -1,5 +1,5 @@
 /*
- * make_store DIR FIRST_ROW N_ROWS [u8|u12|f32|raw|archive|fast]: puts made-up tracks
+ * make_store DIR FIRST_ROW N_ROWS [u8|u12|f32|raw|archive]: puts made-up tracks
  * (tests/unit/store/fixture.h) into the data set DIR, for tests in other languages. The values
  * before they were stored go to DIR/original.f32, in the order written: (tracks, views, frames,
  * mels).
@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     char path[PATH_BYTES];
     enum record_dtype dtype = RECORD_U8;
     if (argc <= ARG_N || (argc > ARG_DTYPE && !record_dtype_parse(argv[ARG_DTYPE], &dtype))) {
-        fprintf(stderr, "usage: make_store DIR FIRST_ROW N_ROWS [u8|u12|f32|raw|archive|fast]\n");
+        fprintf(stderr, "usage: make_store DIR FIRST_ROW N_ROWS [u8|u12|f32|raw|archive]\n");
         return 2;
     }
     uint64_t first = strtoull(argv[ARG_FIRST], NULL, 10), n = strtoull(argv[ARG_N], NULL, 10);

@@ -44,7 +44,10 @@ struct source {
 static bool source_open(struct source *s, const struct dataset *d, const struct embed_options *o,
                         struct err *e)
 {
-    if (!store_open(d->dir, &s->store, e) || !store_snapshot_init(s->store, &s->snap, e) ||
+    if (!store_open(d->dir, &s->store, e))
+        return false;
+    store_stay_small(s->store);
+    if (!store_snapshot_init(s->store, &s->snap, e) ||
         !vectorizer_open(d->dir, o->name, (uint32_t)o->threads, BATCH, &s->model, e))
         return false;
     const struct recipe *r = &s->model.recipe;

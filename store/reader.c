@@ -184,6 +184,7 @@ bool store_enter(struct store *s, struct store_seat **out, struct err *e)
 void store_leave(struct store *s, struct store_seat *seat)
 {
     mdb_txn_reset(seat->txn);
+    store_drop_if_due(s);
     pthread_rwlock_unlock(&s->map_lock);
     seat_return(s, seat);
 }
@@ -200,6 +201,7 @@ bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_va
         *out = (MDB_val){pinned.len, (void *)(uintptr_t)pinned.ptr};
         return true;
     }
+    store_count_touched(s);
     int rc = mdb_get(seat->txn, s->env.clip, &k, out);
     if (rc == MDB_SUCCESS)
         rc = content_resolve(&s->env, seat->txn, out);

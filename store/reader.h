@@ -24,6 +24,8 @@ struct store_seat {
 struct store {
     struct env env;
     struct pin *_Atomic pin;   /* set once, or NULL */
+    bool stays_small;          /* set before other threads read */
+    _Atomic size_t n_touched;  /* records since pages were dropped, if it stays small */
     pthread_rwlock_t map_lock; /* read: a transaction is open; write: the map may move */
     pthread_mutex_t mutex;
     pthread_cond_t seat_free;
@@ -43,6 +45,11 @@ MUST_CHECK bool store_lookup(struct store *s, struct store_seat *seat, uint64_t 
 
 /* Room for n values. */
 void store_seat_reserve(struct store_seat *seat, size_t n);
+
+/* store/resident.c, of a store that stays small: a record is about to be read; while the map cannot
+ * move, after reading. */
+void store_count_touched(struct store *s);
+void store_drop_if_due(struct store *s);
 
 /* Asks the kernel for the pages of seat->values[0, n), in the background. */
 void store_ask_for_pages(struct store *s, struct store_seat *seat, size_t n);

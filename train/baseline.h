@@ -17,7 +17,7 @@ enum baseline {
 };
 const char *baseline_name(enum baseline b); /* "mel" */
 
-enum { BASELINE_TILE_BYTES = 64 << 20 }; /* of vectors that are in memory at a time */
+enum { BASELINE_TILE_BYTES = 32 << 20 }; /* of vectors that are in memory at a time */
 
 /* One kind of vector for pictures of one size. */
 struct baseline_space {

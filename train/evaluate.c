@@ -54,7 +54,10 @@ static bool load_groups(struct evaluation *v, struct err *e)
 static bool open_data(struct evaluation *v, struct err *e)
 {
     const struct recipe *r = &v->recipe;
-    if (!store_open(v->params->dir, &v->store, e) || !store_snapshot_init(v->store, &v->snap, e))
+    if (!store_open(v->params->dir, &v->store, e))
+        return false;
+    store_stay_small(v->store);
+    if (!store_snapshot_init(v->store, &v->snap, e))
         return false;
     if (v->snap.spec_hash != r->spec_hash)
         return err_set(e, ERR_USAGE,

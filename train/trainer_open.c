@@ -96,7 +96,10 @@ static bool check_split(const struct trainer *t, struct err *e)
 bool trainer_open_data(struct trainer *t, struct err *e)
 {
     const struct train_params *p = t->params;
-    if (!store_open(p->dir, &t->store, e) || !store_snapshot_init(t->store, &t->snap, e))
+    if (!store_open(p->dir, &t->store, e))
+        return false;
+    store_stay_small(t->store);
+    if (!store_snapshot_init(t->store, &t->snap, e))
         return false;
     if (t->snap.n_keys == 0)
         return err_set(e, ERR_PERM, "the store in %s is empty: run `refrain run` first", p->dir);

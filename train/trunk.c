@@ -356,6 +356,8 @@ bool trunk_read(const struct trunk *t, const uint64_t *keys, size_t n, float *ou
         for (size_t k = 0; k < t->params.n_values; k++)
             out[i * t->params.n_values + k] = bf16_to_f32(halves[k]);
     }
+    /* They stay in the kernel's cache, but count as this process's memory no longer. */
+    (void)madvise((void *)(uintptr_t)t->base, t->base_bytes, MADV_DONTNEED);
     return true;
 }
 

@@ -147,7 +147,7 @@ static void test_by_definition(void)
 /* Distances of validation triplets, read tile by tile, are those of the clips one by one. */
 static void test_tiles(void)
 {
-    enum { LONG = 1024, WIDE = 1024, TRACKS = 8 };
+    enum { LONG = 512, WIDE = 1024, TRACKS = 8 };
     struct synth_params p = {1, 0, TRACKS, LONG, WIDE, 3, RECORD_U8, 1, SYNTH_SOUND};
     struct baseline_space s = {BASELINE_MEL, LONG, WIDE, NULL};
     struct synth_open f;

@@ -139,7 +139,7 @@ static bool dnn_again(struct net *n, size_t op_i, struct err *e)
 }
 
 #define DNN_COMMON                                                                                 \
-    .element_bytes = sizeof(float), .saves_memory = true, .open = dnn_open,                        \
+    .element_bytes = sizeof(float), .folds = true, .saves_memory = true, .open = dnn_open,         \
     .prepare = dnn_prepare, .forward = dnn_forward, .backward = dnn_backward, .again = dnn_again,  \
     .close = dnn_close
 

@@ -21,8 +21,8 @@ bool dnn_can_fold(const struct net *n, size_t op_i)
                 reader = i;
                 n_readers++;
             }
-    return n->ops[op_i].kind == OP_CONV && n_readers == 1 && reader == op_i + 1 &&
-           n->ops[reader].kind == OP_BN;
+    return n->backend->folds && n->ops[op_i].kind == OP_CONV && n_readers == 1 &&
+           reader == op_i + 1 && n->ops[reader].kind == OP_BN;
 }
 
 /* weight' = weight gamma / sqrt(var + eps), bias' = beta - mean gamma / sqrt(var + eps). */

@@ -80,6 +80,7 @@ struct backend {
     bool is_half;         /* but bfloat16 up to the global average */
     bool copies_input;    /* the input tensor lives in the arena */
     bool has_winograd;    /* train/winograd.h where it fits */
+    bool folds;           /* batch norms with running statistics into their convolutions */
     bool saves_memory;    /* gradients in place; cheap values are computed again (net.c) */
 
     /* Once, before prepare. */

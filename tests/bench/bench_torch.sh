@@ -1,6 +1,6 @@
 #!/bin/sh
 # A training step of resnet18 beside PyTorch's, one run, 2 threads, 32 triplets of 431 x 128: all layers,
-# and with layer4 unfrozen. PyTorch is that of BUILD_DIR/venv-pytorch, which `bench_torch.sh BUILD_DIR
+# and with layer4 unfrozen; ours as it is by default, and with drawn negatives as PyTorch has them. PyTorch is that of BUILD_DIR/venv-pytorch, which `bench_torch.sh BUILD_DIR
 # install` fills with the newest from PyPI (5 GB with its CUDA libraries, which are not used), else Debian's
 # python3-torch; without either this says so and ends.
 #     tests/bench/bench_torch.sh BUILD_DIR [install | ROUNDS]

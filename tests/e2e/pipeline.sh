@@ -118,6 +118,13 @@ done
 tap_ok "metrics.jsonl has a row an epoch and the untrained one" is "$(wc -l <"$model/metrics.jsonl")" 3
 tap_ok "eval" "$refrain" eval "$data" --groups "$corpus/truth.csv"
 tap_ok "eval draws the distances" grep -q '<svg' "$model/distances.svg"
+"$refrain" eval "$data" --groups "$corpus/truth.csv" --json >"$work/eval.json"
+for key in triplet copies_r1 two_choice auc map mr1 p1 p10 \
+    baselines.mel.triplet baselines.mel_mean.triplet baselines.mfcc_mean.triplet \
+    baselines.chroma.triplet baselines.chroma.map baselines.untrained.triplet; do
+    tap_ok "eval --json has $key with its interval" \
+        [ "$(json_get "$key.lo" <"$work/eval.json")" != null ]
+done
 all_are_measured() {
     stored=$("$refrain" store stat "$data" --json | json_get clips) # each with one augmented view
     "$refrain" eval "$data" --model "$1" --groups "$corpus/truth.csv" --json >"$work/eval.json" &&

@@ -59,6 +59,26 @@ static bool same_files(const char *a, const char *b, const char *file)
     return same;
 }
 
+/* Nothing is learnt at this rate: the run ends `patience` epochs behind its best one, and when it
+ * is resumed, too. */
+static void test_patience(void)
+{
+    struct train_result r;
+    struct err e = {0};
+    struct train_params p = params("patient");
+    p.learning_rate = 1e-30;
+    p.steps_per_epoch = 1;
+    p.patience = 2;
+    p.epochs = 40;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK(r.epochs < p.epochs && !r.stopped);
+    CHECK_U64(r.epochs, r.best_epoch + p.patience);
+    p.resume = true;
+    uint64_t epochs = r.epochs;
+    CHECK_OK(train_run(&p, &r, &e), &e);
+    CHECK_U64(r.epochs, epochs);
+}
+
 /* Records kept in memory change nothing. */
 static void test_same_seed_same_bits(void)
 {
@@ -689,6 +709,7 @@ int main(void)
         return 1;
     }
     RUN(test_same_seed_same_bits);
+    RUN(test_patience);
     RUN(test_resume_is_exact);
     RUN(test_resume_refuses_another_run);
     RUN(test_jitter_resumes);

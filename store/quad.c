@@ -49,6 +49,13 @@ static uint8_t fold(uint8_t delta)
     return (uint8_t)((uint8_t)(delta << 1) ^ (uint8_t) - (delta >> 7));
 }
 
+KERNEL void fold_run(const uint8_t *level, const uint8_t *before, size_t n, uint8_t *z)
+{
+    LANE_LOOP
+    for (size_t m = 0; m < n; m++)
+        z[m] = fold((uint8_t)(level[m] - before[m]));
+}
+
 /* Folded differences to the frame before: z[frame of its group][column]. */
 static void differences_fold(const uint8_t *levels, const struct quad_shape *s, uint8_t *z)
 {
@@ -58,21 +65,24 @@ static void differences_fold(const uint8_t *levels, const struct quad_shape *s, 
     for (size_t t = 1; t < s->n_frames; t++) {
         const uint8_t *level = levels + t * s->n_mels, *before = level - s->n_mels;
         uint8_t *row = z + t % QUAD_FRAMES * s->stride + t / QUAD_FRAMES * s->n_mels;
-        for (size_t m = 0; m < s->n_mels; m++)
-            row[m] = fold((uint8_t)(level[m] - before[m]));
+        size_t m = 0;
+        for (; m + QUAD_COLUMNS <= s->n_mels; m += QUAD_COLUMNS)
+            fold_run(level + m, before + m, QUAD_COLUMNS, row + m);
+        fold_run(level + m, before + m, s->n_mels - m, row + m);
     }
 }
 
 /* How many are at least `limit`. */
-static uint32_t count_from(const uint8_t z[QUAD_VALUES], uint32_t limit)
+static uint32_t count_from(const uint8_t z[QUAD_VALUES], uint8_t limit)
 {
-    uint8_t n[QUAD_COLUMNS] = {0};
+    uint8_t n[RUN] = {0};
     uint32_t sum = 0;
-    for (size_t r = 0; r < QUAD_FRAMES; r++) {
-        for (size_t c = 0; c < QUAD_COLUMNS; c++)
-            n[c] = (uint8_t)(n[c] + (z[r * QUAD_COLUMNS + c] >= limit));
+    for (size_t i = 0; i < RUNS; i++) {
+        LANE_LOOP
+        for (size_t c = 0; c < RUN; c++)
+            n[c] = (uint8_t)(n[c] + (z[i * RUN + c] >= limit ? 1 : 0));
     }
-    for (size_t c = 0; c < QUAD_COLUMNS; c++)
+    for (size_t c = 0; c < RUN; c++)
         sum += n[c];
     return sum;
 }
@@ -80,17 +90,35 @@ static uint32_t count_from(const uint8_t z[QUAD_VALUES], uint32_t limit)
 /* How many low bits make the block cheapest. */
 static uint32_t bits_choose(const uint8_t z[QUAD_VALUES])
 {
-    uint32_t best = 0, best_cost = UINT32_MAX;
+    uint32_t best = 0, best_cost = UINT32_MAX, n_1 = count_from(z, 1);
     for (uint32_t bits = 0; bits <= QUAD_BITS_MAX; bits++) {
-        uint32_t cost = bits * QUAD_VALUES * COST_BIT + COST_1 * count_from(z, 1U << bits) +
-                        COST_2 * count_from(z, 2U << bits) +
-                        COST_ESCAPE * count_from(z, 3U << bits);
+        uint32_t n_2 = count_from(z, (uint8_t)(2U << bits));
+        uint32_t n_3 = n_2 == 0 ? 0 : count_from(z, (uint8_t)(3U << bits));
+        uint32_t cost =
+            bits * QUAD_VALUES * COST_BIT + COST_1 * n_1 + COST_2 * n_2 + COST_ESCAPE * n_3;
         if (cost < best_cost) {
             best_cost = cost;
             best = bits;
         }
+        if (n_2 == 0)
+            break; /* more bits cost more and save nothing */
+        n_1 = n_2;
     }
     return best;
+}
+
+static const uint64_t ones = UINT64_C(0x0101010101010101);
+
+/* Eight values at a time: bits of theirs, `mask` of them from bit `from` on, to bit `to`. */
+static void low_add(uint8_t *low, const uint8_t *z, uint32_t from, uint32_t mask, uint32_t to)
+{
+    for (size_t c = 0; c < RUN; c += WORD) {
+        uint64_t bytes, values;
+        memcpy(&bytes, low + c, sizeof bytes);
+        memcpy(&values, z + c, sizeof values);
+        bytes |= (values >> from & mask * ones) << to;
+        memcpy(low + c, &bytes, sizeof bytes);
+    }
 }
 
 static uint8_t *low_split(const uint8_t z[QUAD_VALUES], uint32_t bits, uint8_t *low)
@@ -98,14 +126,13 @@ static uint8_t *low_split(const uint8_t z[QUAD_VALUES], uint32_t bits, uint8_t *
     uint32_t bit = 0;
     memset(low, 0, bits * QUAD_BIT_BYTES);
     for (; bit + 2 <= bits; bit += 2, low += 2 * QUAD_BIT_BYTES) {
-        for (size_t v = 0; v < QUAD_VALUES; v++)
-            low[run_column(v / RUN) + v % RUN] |=
-                (uint8_t)((z[v] >> bit & 3) << 2 * run_frame(v / RUN));
+        for (uint32_t i = 0; i < RUNS; i++)
+            low_add(low + run_column(i), z + i * RUN, bit, 3, 2 * (uint32_t)run_frame(i));
     }
     if (bit == bits)
         return low;
-    for (size_t v = 0; v < QUAD_VALUES; v++)
-        low[v % RUN] |= (uint8_t)((z[v] >> bit & 1) << v / RUN);
+    for (uint32_t i = 0; i < RUNS; i++)
+        low_add(low, z + i * RUN, bit, 1, i);
     return low + QUAD_BIT_BYTES;
 }
 
@@ -113,17 +140,24 @@ static uint8_t *low_split(const uint8_t z[QUAD_VALUES], uint32_t bits, uint8_t *
 static uint8_t *high_split(const uint8_t z[QUAD_VALUES], uint32_t bits, uint8_t *high,
                            uint8_t *escapes)
 {
-    for (size_t j = 0; j < QUAD_HIGH_BYTES; j++) {
-        uint32_t byte = 0;
-        for (size_t i = 0; i < 4; i++) {
-            uint32_t above = (uint32_t)z[4 * j + i] >> bits;
-            if (above >= QUAD_ESCAPE) {
-                *escapes++ = (uint8_t)(above - QUAD_ESCAPE);
-                above = QUAD_ESCAPE;
+    for (size_t v = 0; v < QUAD_VALUES; v += WORD) {
+        uint64_t above;
+        uint8_t bytes[WORD];
+        memcpy(&above, z + v, sizeof above);
+        above = above >> bits & (UINT8_MAX >> bits) * ones;
+        if ((((above & 0x7f * ones) + (0x80 - QUAD_ESCAPE) * ones) | above) & 0x80 * ones) {
+            memcpy(bytes, &above, sizeof bytes);
+            for (size_t i = 0; i < WORD; i++) {
+                if (bytes[i] >= QUAD_ESCAPE) {
+                    *escapes++ = (uint8_t)(bytes[i] - QUAD_ESCAPE);
+                    bytes[i] = QUAD_ESCAPE;
+                }
             }
-            byte |= above << 2 * i;
+            memcpy(&above, bytes, sizeof above);
         }
-        high[j] = (uint8_t)byte;
+        above |= above >> 6 | above >> 12 | above >> 18; /* four bytes to the lowest of them */
+        *high++ = (uint8_t)above;
+        *high++ = (uint8_t)(above >> 32);
     }
     return escapes;
 }
@@ -327,7 +361,6 @@ AVX2 static uint32_t block_join_avx2(const uint8_t *low, const uint8_t *high, ui
 /* Which bytes of a block's `high` have a value of two set bits: bit j is byte j. */
 static uint32_t escapes_find(const uint8_t *high)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t found = 0;
     for (size_t at = 0; at < QUAD_HIGH_BYTES; at += WORD) {
         uint64_t word;

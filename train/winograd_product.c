@@ -36,6 +36,10 @@ __attribute__((target("avx512f"))) static void product_avx512(const struct produ
             const float *at = a + o * p->outer;
             for (size_t line = 0; line < lines; line++, ahead += LINE_FLOATS)
                 _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            for (size_t i = 0; i < PRODUCT_ROWS; i++) { /* the next step of a, either way it lies */
+                _mm_prefetch((const char *)(at + p->outer + i * PANEL), _MM_HINT_T0);
+                _mm_prefetch((const char *)(at + p->outer + i * PANEL + LINE_FLOATS), _MM_HINT_T0);
+            }
             for (size_t d = 0; d < p->n_inner; d++, at += inner, from += PANEL) {
                 __m512 b0 = _mm512_loadu_ps(from), b1 = _mm512_loadu_ps(from + 16);
 #pragma GCC unroll 8

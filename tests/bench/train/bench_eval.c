@@ -2,7 +2,7 @@
  * What folding batch norms into their convolutions is worth: resnet18's forward pass in evaluation,
  * clips of 431 x 128, with it and without, in turns.
  *
- *     bench_eval [THREADS]
+ *     bench_eval [CLIPS]
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -13,14 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FRAMES = 431, MELS = 128, CLIPS = 8, TURNS = 12 };
+enum { FRAMES = 431, MELS = 128, CLIPS = 8, THREADS = 2, TURNS = 12 };
 
-static struct net *net_open(const struct backend *backend, uint32_t threads, struct err *e)
+static struct net *net_open(const struct backend *backend, int32_t clips, struct err *e)
 {
     struct model_spec spec = {
         .name = "resnet18", .n_frames = FRAMES, .n_mels = MELS, .unfreeze = "all"};
-    struct net *n = net_new(backend, threads, 1);
-    if (!model_build(n, &spec, CLIPS, e)) {
+    struct net *n = net_new(backend, THREADS, 1);
+    if (!model_build(n, &spec, clips, e)) {
         net_free(n);
         return NULL;
     }
@@ -40,12 +40,12 @@ static bool turn(struct net *n, const float *x, double *best, struct err *e)
 int main(int argc, char **argv)
 {
     struct err e = {0};
-    uint32_t threads = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 2;
+    int32_t clips = argc > 1 ? atoi(argv[1]) : CLIPS;
     const struct backend *fast = backend_of_precision(backend_fastest_precision("resnet18"));
     struct backend unfolded = *fast;
     unfolded.folds = false;
-    struct net *with = net_open(fast, threads, &e), *without = net_open(&unfolded, threads, &e);
-    size_t count = (size_t)CLIPS * FRAMES * MELS;
+    struct net *with = net_open(fast, clips, &e), *without = net_open(&unfolded, clips, &e);
+    size_t count = (size_t)clips * FRAMES * MELS;
     float *x = mem_alloc_aligned(count, sizeof *x);
     double seconds[2] = {INFINITY, INFINITY};
     bool ok = with != NULL && without != NULL;
@@ -56,7 +56,7 @@ int main(int argc, char **argv)
     if (ok)
         printf("resnet18 in evaluation, %d clips, %s: %.0f clips/s with batch norms folded, %.0f "
                "without: %.2f times as fast (goal: more than 1)\n",
-               CLIPS, fast->name, CLIPS / seconds[0], CLIPS / seconds[1], seconds[1] / seconds[0]);
+               clips, fast->name, clips / seconds[0], clips / seconds[1], seconds[1] / seconds[0]);
     else
         fprintf(stderr, "bench_eval: %s\n", e.msg);
     mem_free(x);

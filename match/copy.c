@@ -110,26 +110,47 @@ static void void_codes(const float *samples, size_t n, double hop_samples, float
     mem_free(quiet);
 }
 
-bool fingerprint_compute(const float *samples, size_t n_samples, uint32_t rate_hz,
-                         double pitch_ratio, struct fingerprint *out, struct err *e)
+/* What is said of samples once, however often they are read. */
+struct sound {
+    const float *samples;
+    size_t n;
+    uint32_t rate_hz;
+    float peak;
+};
+
+/* At most as long as a fingerprint is when it is read `pitch_ratio` times as slowly. */
+static bool sound_init(const float *samples, size_t n, uint32_t rate_hz, double pitch_ratio,
+                       struct sound *out, struct err *e)
 {
-    assert(pitch_ratio > 0.5 && pitch_ratio < 2);
-    double seconds = (double)n_samples / rate_hz * pitch_ratio;
+    double seconds = (double)n / rate_hz * pitch_ratio;
     if (seconds * 1e6 > (double)FINGERPRINT_CODES_MAX * FINGERPRINT_HOP_US)
         return err_set(e, ERR_PERM, "%.0f s of sound; a fingerprint is of at most %.0f s", seconds,
                        (double)FINGERPRINT_CODES_MAX * FINGERPRINT_HOP_US / 1e6);
-    float peak = loudest(samples, n_samples);
-    if (!isfinite(peak))
-        return err_set(e, ERR_PERM, "a sample is not a finite number");
-    out->n_codes = 0;
-    if (peak == 0 || n_samples == 0)
-        return true;
+    *out = (struct sound){samples, n, rate_hz, loudest(samples, n)};
+    return isfinite(out->peak) || err_set(e, ERR_PERM, "a sample is not a finite number");
+}
+
+static bool sound_print(const struct sound *s, double pitch_ratio, struct fingerprint *out,
+                        struct err *e)
+{
     static const float full_scale = 32000;
-    if (!run_chromaprint(samples, n_samples, rate_hz / pitch_ratio, full_scale / peak, out, e))
+    assert(pitch_ratio > 0.5 && pitch_ratio < 2);
+    out->n_codes = 0;
+    if (s->peak == 0 || s->n == 0)
+        return true;
+    if (!run_chromaprint(s->samples, s->n, s->rate_hz / pitch_ratio, full_scale / s->peak, out, e))
         return false;
-    double hop_samples = rate_hz / pitch_ratio * FINGERPRINT_HOP_US / 1e6;
-    void_codes(samples, n_samples, hop_samples, peak, out);
+    double hop_samples = s->rate_hz / pitch_ratio * FINGERPRINT_HOP_US / 1e6;
+    void_codes(s->samples, s->n, hop_samples, s->peak, out);
     return true;
+}
+
+bool fingerprint_compute(const float *samples, size_t n_samples, uint32_t rate_hz,
+                         double pitch_ratio, struct fingerprint *out, struct err *e)
+{
+    struct sound s;
+    return sound_init(samples, n_samples, rate_hz, pitch_ratio, &s, e) &&
+           sound_print(&s, pitch_ratio, out, e);
 }
 
 /* ---------------------------------------------------------------- takes */
@@ -165,14 +186,16 @@ bool copy_query_init(const float *samples, size_t n_samples, uint32_t rate_hz, b
     struct copy_query q = {.len_ms = (uint64_t)n_samples * 1000 / rate_hz};
     struct fingerprint print = {0};
     size_t n_part = size_min(n_samples, (size_t)COPY_SHIFTED_MS / 1000 * rate_hz);
-    const float *part = samples + (n_samples - n_part) / 2;
+    struct sound whole, part;
     bool ok = false;
     q.part_from_ms = (n_samples - n_part) / 2 * 1000 / rate_hz;
     q.takes = mem_zalloc(TAKES_MAX, sizeof *q.takes);
-    if (!fingerprint_compute(samples, n_samples, rate_hz, 1, &print, e))
+    if (!sound_init(samples, n_samples, rate_hz, 1, &whole, e) ||
+        !sound_init(samples + (n_samples - n_part) / 2, n_part, rate_hz, 1, &part, e) ||
+        !sound_print(&whole, 1, &print, e))
         goto out;
     add_take(&q, COPY_SPEED, 1, 1, &print);
-    if (shifted && !fingerprint_compute(part, n_part, rate_hz, 1, &print, e))
+    if (shifted && n_part < n_samples && !sound_print(&part, 1, &print, e))
         goto out;
     for (int i = -TEMPO_STEPS; shifted && i <= TEMPO_STEPS; i++)
         if (i != 0)
@@ -181,7 +204,7 @@ bool copy_query_init(const float *samples, size_t n_samples, uint32_t rate_hz, b
         double pitch = exp(i * PITCH_STEP);
         if (i == 0)
             continue;
-        if (!fingerprint_compute(part, n_part, rate_hz, pitch, &print, e))
+        if (!sound_print(&part, pitch, &print, e))
             goto out;
         add_take(&q, COPY_SPEED, pitch, pitch, &print);
         add_take(&q, COPY_PITCH, pitch, 1, &print);

@@ -111,9 +111,9 @@ MUST_CHECK bool dnn_prepare_folded(struct net *n, size_t op_i, struct err *e);
 /* dnn_winograd.c: in place of dnn_prepare_weighted where it fits. */
 bool dnn_winograd_fits(const struct net *n, size_t op_i);
 void dnn_prepare_winograd(struct net *n, size_t op_i);
-/* For eval, with other weights, a bias and perhaps a ReLU, to y. */
-void dnn_add_winograd_eval(struct net *n, size_t op_i, struct place weight, struct place bias,
-                           bool relu, struct place y);
+/* For eval, with the batch norm behind it: results times factor plus bias, to y. */
+void dnn_add_winograd_eval(struct net *n, size_t op_i, struct place factor, struct place bias,
+                           struct place y);
 
 /* dnn_layers.c */
 MUST_CHECK bool dnn_prepare_bn(struct net *n, size_t op_i, struct err *e);

@@ -4,13 +4,12 @@
  * of a network that trains, have no batch norms: one pass over memory less for each, and the ReLU
  * behind it with it.
  *
- * Folded weights are made from the parameters just before use, in float32, so they can never be
- * old.
+ * Factors are made from the parameters just before use, so they can never be old. oneDNN gets
+ * weights times factor; Winograd's convolution takes the factor where it stores its results.
  */
 #include "train/dnn_call.h"
 
 #include <math.h>
-#include <string.h>
 
 bool dnn_can_fold(const struct net *n, size_t op_i)
 {
@@ -25,22 +24,31 @@ bool dnn_can_fold(const struct net *n, size_t op_i)
            reader == op_i + 1 && n->ops[reader].kind == OP_BN;
 }
 
-/* weight' = weight gamma / sqrt(var + eps), bias' = beta - mean gamma / sqrt(var + eps). */
-static void run_fold(const struct net *n, size_t op_i, void *const *at)
+/* factor = gamma / sqrt(var + eps), bias = beta - mean factor. */
+static void run_factors(const struct net *n, size_t op_i, void *const *at)
 {
-    const struct op *conv = &n->ops[op_i], *bn = &n->ops[op_i + 1];
-    const float *weight = param_value(n, conv->par[0]);
+    const struct op *bn = &n->ops[op_i + 1];
     const float *gamma = param_value(n, bn->par[0]), *beta = param_value(n, bn->par[1]);
     const float *mean = param_value(n, bn->par[2]), *var = param_value(n, bn->par[3]);
-    float *to = at[0], *bias = at[1];
+    float *factor = at[0], *bias = at[1];
+    for (size_t c = 0; c < (size_t)net_shape(n, bn->out).c; c++) {
+        double exact = (double)gamma[c] / sqrt((double)var[c] + BN_EPSILON);
+        factor[c] = (float)exact;
+        bias[c] = (float)((double)beta[c] - (double)mean[c] * exact);
+    }
+}
+
+/* weight' = weight factor */
+static void run_fold(const struct net *n, size_t op_i, void *const *at)
+{
+    const struct op *conv = &n->ops[op_i];
+    const float *weight = param_value(n, conv->par[0]), *factor = at[0];
+    float *to = at[1];
     size_t channels = (size_t)net_shape(n, conv->out).c;
     size_t each = n->params.items[conv->par[0]].count / channels;
-    for (size_t c = 0; c < channels; c++) {
-        double factor = (double)gamma[c] / sqrt((double)var[c] + BN_EPSILON);
-        bias[c] = (float)((double)beta[c] - (double)mean[c] * factor);
+    for (size_t c = 0; c < channels; c++)
         for (size_t i = c * each; i < (c + 1) * each; i++)
-            to[i] = weight[i] * (float)factor;
-    }
+            to[i] = weight[i] * factor[c];
 }
 
 /* oneDNN's convolution with a bias and perhaps a ReLU behind it. */
@@ -87,14 +95,16 @@ bool dnn_prepare_folded(struct net *n, size_t op_i, struct err *e)
     int32_t tick = tick_forward(op_i);
     size_t weight_bytes = n->params.items[conv->par[0]].count * sizeof(float);
     size_t bias_bytes = (size_t)net_shape(n, conv->out).c * sizeof(float);
-    struct place weight = {AT_ITEM, arena_add(&n->arena, weight_bytes, tick, tick)};
+    struct place factor = {AT_ITEM, arena_add(&n->arena, bias_bytes, tick, tick)};
     struct place bias = {AT_ITEM, arena_add(&n->arena, bias_bytes, tick, tick)};
     arena_extend(&n->arena, op_tensor(n, bn->out)->value_item, tick);
-    dnn_add_own(&d->ops[op_i].eval, run_fold, op_i, (struct place[]){weight, bias}, 2);
+    dnn_add_own(&d->ops[op_i].eval, run_factors, op_i, (struct place[]){factor, bias}, 2);
     d->ops[op_i + 1].is_folded = true;
     if (n->backend->has_winograd && dnn_winograd_fits(n, op_i)) {
-        dnn_add_winograd_eval(n, op_i, weight, bias, bn->relu, (struct place){AT_VALUE, bn->out});
+        dnn_add_winograd_eval(n, op_i, factor, bias, (struct place){AT_VALUE, bn->out});
         return true;
     }
+    struct place weight = {AT_ITEM, arena_add(&n->arena, weight_bytes, tick, tick)};
+    dnn_add_own(&d->ops[op_i].eval, run_fold, op_i, (struct place[]){factor, weight}, 2);
     return fold_convolution(n, op_i, weight, bias, e);
 }

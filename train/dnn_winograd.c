@@ -37,14 +37,9 @@ static void run_forward(const struct net *n, size_t op_i, void *const *at)
 static void run_eval(const struct net *n, size_t op_i, void *const *at)
 {
     struct winograd g = geometry(n, op_i);
-    winograd_forward(&g, at[0], at[1], at[2], &(struct winograd_end){.bias = at[3]}, at[4]);
-}
-
-static void run_eval_relu(const struct net *n, size_t op_i, void *const *at)
-{
-    struct winograd g = geometry(n, op_i);
-    winograd_forward(&g, at[0], at[1], at[2], &(struct winograd_end){.bias = at[3], .relu = true},
-                     at[4]);
+    struct winograd_end end = {
+        .factor = at[3], .bias = at[4], .relu = n->ops[op_i + 1].relu /* of the batch norm */};
+    winograd_forward(&g, at[0], at[1], at[2], &end, at[5]);
 }
 
 static void run_backward_weight(const struct net *n, size_t op_i, void *const *at)
@@ -94,11 +89,12 @@ void dnn_prepare_winograd(struct net *n, size_t op_i)
                     (struct place[]){dy, weight, backward, dx}, 4);
 }
 
-void dnn_add_winograd_eval(struct net *n, size_t op_i, struct place weight, struct place bias,
-                           bool relu, struct place y)
+void dnn_add_winograd_eval(struct net *n, size_t op_i, struct place factor, struct place bias,
+                           struct place y)
 {
     struct dnn *d = n->state;
-    struct place x = {AT_VALUE, n->ops[op_i].in[0]};
-    dnn_add_own(&d->ops[op_i].eval, relu ? run_eval_relu : run_eval, op_i,
-                (struct place[]){x, weight, d->ops[op_i].scratch, bias, y}, 5);
+    const struct op *op = &n->ops[op_i];
+    struct place x = {AT_VALUE, op->in[0]}, weight = {AT_PARAM, op->par[0]};
+    dnn_add_own(&d->ops[op_i].eval, run_eval, op_i,
+                (struct place[]){x, weight, d->ops[op_i].scratch, factor, bias, y}, 6);
 }

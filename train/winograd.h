@@ -34,11 +34,11 @@ enum simd winograd_simd_best(void);
 
 size_t winograd_scratch_bytes(const struct winograd *g, enum winograd_pass pass);
 
-/* What is done to results before they are stored. */
+/* What is done to results before they are stored, in this order. */
 struct winograd_end {
-    const float *bias; /* one a channel, or NULL */
+    const float *factor, *bias; /* one a channel; both or neither */
+    bool add;                   /* to what is there, instead of replacing it */
     bool relu;
-    bool add; /* to what is there, instead of replacing it */
 };
 
 /* x (n, h, w, c_in), weight (c_out, c_in, 3, 3), y (n, h, w, c_out). `scratch` on a cache line. */

@@ -186,10 +186,12 @@ LANE_BODY void gradient_body(const struct tiles *s, const struct slice *part, co
 }
 
 /* Stores a result where `out` is. */
-LANE_BODY void store_result(const lanes *v, const struct winograd_end *end, const lanes *bias,
+LANE_BODY void store_result(const lanes *v, const struct winograd_end *end, size_t channel,
                             lanes *out)
 {
-    lanes sum = *v + *bias;
+    lanes sum = *v;
+    if (end->factor != NULL)
+        sum = sum * *(const lanes *)(end->factor + channel) + *(const lanes *)(end->bias + channel);
     if (end->add)
         sum += *out;
     if (end->relu) /* max(0, sum) */
@@ -205,7 +207,7 @@ LANE_BODY void output_body(const struct tiles *s, const struct slice *part, cons
     for (size_t t = 0; t < part->count; t++) {
         struct place at = place_of(s, part->first + t, 0, TILE_OUT);
         for (size_t c = 0; c < channels; c += LANES) {
-            lanes half[TILE_OUT * TILE_IN], line[TILE_IN], bias = {0};
+            lanes half[TILE_OUT * TILE_IN], line[TILE_IN];
             const float *from = block + block_offset(part, t, c);
             float *to = y + at.at + (size_t)part->from + c;
 #pragma GCC unroll 6
@@ -215,12 +217,11 @@ LANE_BODY void output_body(const struct tiles *s, const struct slice *part, cons
                     line[i] = *(const lanes *)(from + (i * TILE_IN + j) * step);
                 output_1d(line, TILE_IN, half + j);
             }
-            if (end.bias != NULL)
-                bias = *(const lanes *)(end.bias + (size_t)part->from + c);
             for (int32_t i = 0; i < at.bottom; i++, to += at.row) {
                 output_1d(half + i * TILE_IN, 1, line);
                 for (int32_t j = 0; j < at.right; j++)
-                    store_result(&line[j], &end, &bias, (lanes *)(to + j * s->channels));
+                    store_result(&line[j], &end, (size_t)part->from + c,
+                                 (lanes *)(to + j * s->channels));
             }
         }
     }

@@ -159,6 +159,8 @@ static bool pin_fill(struct store *s, struct store_seat *seat, const struct stor
         n_drawn += is_drawn(snap->keys[i], fraction);
     if (!pin_new(n_drawn, budget_bytes, out, e))
         return false;
+    /* What the table takes is not for records: without this the last keys would find no room. */
+    fraction = (double)(budget_bytes - (*out)->used_bytes) / (double)all_bytes;
     store_seat_reserve(seat, WINDOW);
     bool ok = true, full = false;
     for (size_t i = 0; i < snap->n_keys && ok && !full; i++) {

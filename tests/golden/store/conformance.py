@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 
 import kaldiio
+import lmdb
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -152,6 +153,35 @@ FORMATS = [("npy", ".npy", ("u8", "f32"), read_npy),
            ("mds", "", ("u8", "f32"), read_mds)]
 
 
+# ---------------------------------------------------------------- without our library
+
+def code_of_format_page():
+    """The reader that docs/FORMAT.md shows."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../docs/FORMAT.md")) as page:
+        text = page.read()
+    begin = text.index("    import numpy as np, struct, zstandard")
+    lines = text[begin:text.index("\n## ", begin)].splitlines()
+    names = {}
+    exec("\n".join(line[4:] for line in lines), names)
+    return names["decode_u8"]
+
+
+def check_plain_lmdb(n_rows):
+    """The store itself, by py-lmdb, zstandard and the code in docs/FORMAT.md."""
+    with tempfile.TemporaryDirectory(prefix="refrain-plain-") as store:
+        subprocess.run([f"{build}/tests/golden/store/make_store", store, "7", str(n_rows)], check=True)
+        path, about = export(store, "npy", "f32", ".npy")
+        decode = code_of_format_page()
+        with lmdb.open(f"{store}/features.mdb", readonly=True, max_dbs=4) as env:
+            with env.begin(env.open_db(b"clip", integerkey=True, create=False)) as txn:
+                read = {int.from_bytes(key, "little"): decode(bytes(value)) for key, value in txn.cursor()}
+        keys = sorted(read)
+        values = np.stack([read[key] for key in keys])
+        exact = np.array_equal(values, np.load(path))
+        want = [c["row"] << 16 | c["clip"] << 8 | c["view"] for c in about["clips"]]
+        row("LMDB and zstd alone", exact and keys == want, f"{len(keys)} clips, bit for bit: {exact}")
+
+
 def check_all(n_rows, names):
     with tempfile.TemporaryDirectory(prefix="refrain-export-") as store:
         subprocess.run([f"{build}/tests/golden/store/make_store", store, "7", str(n_rows)],
@@ -285,5 +315,6 @@ def check_imports():
 
 check_all(50, [form for form, *_ in FORMATS])
 check_all(6500, ["mds"])  # as float32 more than one shard of 64 MiB
+check_plain_lmdb(50)
 check_imports()
 sys.exit(failures > 0)

@@ -108,10 +108,57 @@ static void test_reads_come_from_memory(void)
     drop(dir, s, &snap);
 }
 
+/* Which of the records are pinned. */
+static void pinned_keys(struct store *s, const struct store_snapshot *snap, bool pinned[N_KEYS])
+{
+    struct err e = {0};
+    struct store_seat *seat;
+    MDB_val value;
+    for (size_t i = 0; i < N_KEYS; i++) {
+        CHECK_OK(store_enter(s, &seat, &e) && store_lookup(s, seat, snap->keys[i], &value, &e), &e);
+        pinned[i] = pin_holds(s->pin, value.mv_data);
+        store_leave(s, seat);
+    }
+}
+
+/* The draw is a function of the keys: another handle of the same data pins the same records, and
+ * they are spread over the list, so that any order finds its share. */
+static void test_draw(void)
+{
+    enum { PARTS = 6 };
+    struct err e = {0};
+    struct store *s = NULL, *other = NULL;
+    struct store_snapshot snap = {0};
+    struct store_stat st;
+    struct store_pin_report report = {0}, again = {0};
+    char dir[PATH_BYTES];
+    bool first[N_KEYS], second[N_KEYS];
+    make(dir, &s, &snap);
+    CHECK_OK(store_stat(s, &st, &e), &e);
+    CHECK_OK(store_pin(s, &snap, st.payload_bytes / 2, &report, &e), &e);
+    pinned_keys(s, &snap, first);
+    CHECK_OK(store_open(dir, &other, &e), &e);
+    CHECK_OK(store_pin(other, &snap, st.payload_bytes / 2, &again, &e), &e);
+    pinned_keys(other, &snap, second);
+    CHECK(memcmp(first, second, sizeof first) == 0);
+    CHECK_U64(again.bytes, report.bytes);
+    /* of the last part what 360 draws left room for */
+    for (size_t part = 0; part + 1 < PARTS; part++) {
+        size_t n = 0;
+        for (size_t i = 0; i < N_KEYS / PARTS; i++)
+            n += first[part * (N_KEYS / PARTS) + i];
+        /* a half of 60, within 3.6 standard deviations of as many coins */
+        CHECK(n >= 16 && n <= 44);
+    }
+    store_close(other);
+    drop(dir, s, &snap);
+}
+
 int main(void)
 {
     RUN(test_budgets);
     RUN(test_too_little);
     RUN(test_reads_come_from_memory);
+    RUN(test_draw);
     return test_done();
 }

@@ -9,6 +9,7 @@
 #include "match/compare.h"
 #include "programs/match_copies.h"
 #include "programs/match_pair.h"
+#include "programs/match_provenance.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -157,6 +158,33 @@ static void copies_show(const struct match_catalogue *c, const struct asked *q,
         fprintf(out, "melody and harmony are not compared: %s\n", q->file.no_sequence);
 }
 
+/* What the E-values go by. */
+static void law_text(const struct cohort *c, char *out, size_t cap)
+{
+    if (c->null.n_pairs > 0)
+        snprintf(out, cap,
+                 "fitted on %" PRIu64 " pairs of this data set; E-values of about 1 are within a "
+                 "factor of %.2f",
+                 c->null.n_pairs, c->evalue_factor);
+    else
+        snprintf(out, cap, "%s", match_law_shipped);
+}
+
+/* The file that was asked with, and what answers. */
+static void search_made_json(const struct match_catalogue *c, const struct asked *q, int64_t made_s,
+                             struct json *j)
+{
+    char law[256];
+    if (q->self_i == SIZE_MAX) {
+        json_object(j, "file");
+        match_file_json(&q->file, j);
+        json_end(j);
+    } else
+        json_null(j, "file");
+    law_text(&c->cohort, law, sizeof law);
+    match_made_json(made_s, law, j);
+}
+
 static bool hits_show(const struct match_catalogue *c, const struct asked *q,
                       const struct search_request *r, const struct search_hit *hits, size_t n,
                       const struct match_copies *copies, double seconds, FILE *out, struct err *e)
@@ -191,6 +219,7 @@ static bool hits_show(const struct match_catalogue *c, const struct asked *q,
     }
     if (r->json) {
         json_end(&j);
+        search_made_json(c, q, r->made_s, &j);
         json_end(&j);
         json_finish(&j);
     }

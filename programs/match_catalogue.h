@@ -34,6 +34,7 @@ struct search_request {
     const char *query; /* an audio file, a track id or a row */
     uint64_t top;
     bool exhaustive, json;
+    int64_t made_s; /* the date that JSON has */
 };
 MUST_CHECK bool match_catalogue_search(struct match_catalogue *c, const struct search_request *r,
                                        FILE *out, struct err *e);

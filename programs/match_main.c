@@ -135,11 +135,12 @@ static bool run_match(const struct args *args, struct err *e)
 static bool run_search(const struct args *args, struct err *e)
 {
     struct match_catalogue c;
-    const struct search_request r = {args->items[1], top, exhaustive, want_json};
+    struct search_request r = {args->items[1], top, exhaustive, want_json, 0};
     if (threads > SEARCH_THREADS_MAX)
         return err_set(e, ERR_USAGE, "--threads %" PRIu64 ": up to %d", threads,
                        SEARCH_THREADS_MAX);
-    if (!match_catalogue_open(args->items[0], (unsigned)threads, &c, e))
+    if (!match_date(&r.made_s, e) ||
+        !match_catalogue_open(args->items[0], (unsigned)threads, &c, e))
         return false;
     bool ok = match_catalogue_search(&c, &r, stdout, e);
     match_catalogue_close(&c);

@@ -250,6 +250,9 @@ tap_ok "3 s are searched for as a copy, and it says why not as a song" search "$
 tap_ok "and found" holds 'm["copies"] and "needs 5 s" in m["not_aligned"] and m["hits"] == []'
 tap_ok "a whole song is searched for" search "$song"
 tap_ok "and is found as a copy of itself" holds 'm["copies"][0]["share"] > 0.95'
+tap_ok "the answer says of which file, and by which law" holds \
+    'm["file"]["sha256"] == "'"$(sha256sum <"$song" | cut -c1-64)"'"
+     and m["made"]["law"].startswith("shipped")'
 tap_ok "silence cannot be searched for" refused "is silent" "$refrain" search "$data" "$work/silent.wav"
 tap_ok "nor what is no audio" refused "NOT_AUDIO" "$refrain" search "$data" "$work/text.mp3"
 tap_ok "speech is searched for" search "$work/speech.wav"

@@ -139,8 +139,34 @@ static void test_killed(void)
     fixture_remove(killed);
 }
 
+/* A search says by which law its E-values are: that of the data set, where it is large enough. */
+static void test_search_says_its_law(void)
+{
+    static const struct search_request request = {"S3", 2, false, true, 1700000000};
+    struct library songs;
+    struct match_catalogue c;
+    struct err e = {0};
+    char dir[PATH_BYTES], *text = NULL;
+    size_t n;
+    make_songs(&songs);
+    make_dataset(&songs, dir);
+    CHECK_OK(match_catalogue_open(dir, 1, &c, &e), &e);
+    FILE *out = open_memstream(&text, &n);
+    CHECK_OK(match_catalogue_search(&c, &request, out, &e), &e);
+    fclose(out);
+    CHECK(c.cohort.null.n_pairs > 1000);
+    CHECK(strstr(text, "\"law\": \"fitted on ") != NULL);
+    CHECK(strstr(text, "\"date\": \"2023-11-14T22:13:20Z\"") != NULL);
+    CHECK(strstr(text, "\"file\": null") != NULL); /* it is a song of the data set */
+    free(text);
+    match_catalogue_close(&c);
+    library_close(&songs);
+    fixture_remove(dir);
+}
+
 int main(void)
 {
     RUN(test_killed);
+    RUN(test_search_says_its_law);
     return test_done();
 }

@@ -226,6 +226,10 @@ tap_ok "and takes no other song for one" holds \
 tap_ok "eval --by copy on versions" measure "$work/groups.csv" copy
 tap_ok "does not find them: a version is no copy" holds 'm["by_evalue"][0]["found"]["value"] < 1'
 tap_ok "there is no third axis here" refused "align or copy" measure "$work/groups.csv" sound
+tap_ok "catalogues are cut for alignment" refused "of --by align alone" \
+    measure "$work/recordings.csv" copy --catalogue 16
+tap_ok "of no more than half of the songs" refused "at most half of the" \
+    measure "$work/groups.csv" align --catalogue 16
 tap_ok "borrowed passages are no copies" refused "measure --by align" \
     measure "$work/recordings.csv" copy --segments "$corpus/segments.csv"
 

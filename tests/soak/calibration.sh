@@ -19,6 +19,7 @@ fi
 data=$work/data
 mkdir "$work/audio"
 # One catalogue of all corpora; works of different seeds are different works.
+# shellcheck disable=SC2086 # a list of folders
 python3 - "$work" $CORPUS <<'PY'
 import csv, hashlib, os, sys
 work, *corpora = sys.argv[1:]

@@ -117,11 +117,13 @@ def search_copies(refrain, recordings, others, work):
 
 
 def print_counts(evalues):
-    """Pairs whose axis is as good as E, beside how many chance promises."""
+    """Pairs whose axis is as good as E, beside how many chance promises: of a copy, E is how many
+    passages; of the melody of two songs it is a probability."""
+    share = {"melody": lambda e: e, "copy": lambda e: -math.expm1(-e)}
     for axis, values in evalues.items():
         print(f"  {axis:7} ({len(values)})" + "; ".join(
-            f" E {e:g}: {sum(v <= e for v in values)} ({-math.expm1(-e) * len(values):.1f})"
-            for e in (1, 0.3, 0.1, 0.03, 0.01, 0.001)))
+            f" E {e:g}: {sum(v <= e for v in values)} ({share[axis](e) * len(values):.1f})"
+            for e in (0.3, 0.1, 0.03, 0.01, 0.001)))
 
 
 def compare(refrain, a, b, evalues):

@@ -130,7 +130,7 @@ static void advise_reading(struct doctor *d)
     if (d->fits >= 1) {
         advise(d, "all of it fits memory: any order reads at the rate of the cores");
         if (r->stat.dtype == RECORD_U8 && raw_bytes < (double)d->memory_bytes * 0.7)
-            advise(d, "store.dtype = raw would fit as well and decodes about four times as fast");
+            advise(d, "store.dtype = raw would fit as well and is read almost three times as fast");
         return;
     }
     if (r->stat.dtype == RECORD_RAW)

@@ -4,10 +4,10 @@
  *
  *   dtype    of 431 x 128 composed log-mels   a clip        read by one core, against u8
  *   u8       8-bit levels, store/quad.h       36.7 KB       1
- *   raw      8-bit levels as they are         55.2 KB       4 times as fast: data that fits memory
- *   archive  8-bit levels, two-dimensional    34.0 KB       a twentieth: data that lies
- *   u12      12-bit levels                    65 KB         a half
- *   f32      the floats themselves            157 KB        a quarter
+ *   raw      8-bit levels as they are         55.2 KB       2.7 times as fast: data that fits
+ * memory archive  8-bit levels, two-dimensional    34.0 KB       a twentieth: data that lies u12
+ * 12-bit levels                    65 KB         a half f32      the floats themselves 157 KB a
+ * quarter
  *
  * "mels" are whatever the second axis holds (12 for chroma): a record is (n_frames, n_mels) values.
  */

@@ -172,12 +172,12 @@ static void test_verdicts(void)
     match_pair_close(&p);
 }
 
-/* Nothing is called the same recording that chance gives once in five hundred pairs. */
+/* Nothing is called the same recording that chance gives once in five thousand pairs. */
 static void test_unclaimed_copy(void)
 {
     struct match_pair p;
     make_pair(&p, "a", "b");
-    p.copy = (struct copy_match){.evalue = 2e-3,
+    p.copy = (struct copy_match){.evalue = 2e-4,
                                  .score = 43,
                                  .pitch_ratio = 1,
                                  .tempo_ratio = 1,
@@ -186,10 +186,13 @@ static void test_unclaimed_copy(void)
                                  .query_to_ms = 2000,
                                  .share = 0.16};
     char *page = text_of(&p, true, false);
-    CHECK(strstr(page, "E = 2e-3") != NULL && strstr(page, "not enough for a claim") != NULL);
+    CHECK(strstr(page, "E = 2e-4") != NULL && strstr(page, "not enough for a claim") != NULL);
     CHECK(strstr(page, "The same recording:") == NULL);
     free(page);
+    p.cover.evalue = 0.5;
+    CHECK(match_verdict_of(&p) == MATCH_MAYBE);
     p.copy.evalue = 1e-6;
+    CHECK(match_verdict_of(&p) == MATCH_COPY);
     page = text_of(&p, true, false);
     CHECK(strstr(page, "not enough for a claim") == NULL);
     CHECK(strstr(page, "The same recording: 0:01\u20130:03 in A is 0:00\u20130:02 in B.") != NULL);

@@ -184,7 +184,6 @@ bool store_enter(struct store *s, struct store_seat **out, struct err *e)
 void store_leave(struct store *s, struct store_seat *seat)
 {
     mdb_txn_reset(seat->txn);
-    store_drop_if_due(s);
     pthread_rwlock_unlock(&s->map_lock);
     seat_return(s, seat);
 }
@@ -201,7 +200,6 @@ bool store_lookup(struct store *s, struct store_seat *seat, uint64_t key, MDB_va
         *out = (MDB_val){pinned.len, (void *)(uintptr_t)pinned.ptr};
         return true;
     }
-    store_count_touched(s);
     int rc = mdb_get(seat->txn, s->env.clip, &k, out);
     if (rc == MDB_SUCCESS)
         rc = content_resolve(&s->env, seat->txn, out);
@@ -230,6 +228,7 @@ bool store_read_one(struct store *s, uint64_t key, struct store_reading *r, stru
         record_decoder_stream(seat->decoder, false);
         ok = record_decode(seat->decoder, record, r->values, n, e);
     }
+    store_touched(s);
     store_leave(s, seat);
     return ok || err_wrap(e, "row %" PRIu64 ", clip %u, view %u", store_key_row(key),
                           store_key_clip(key), store_key_view(key));
@@ -302,6 +301,7 @@ static bool read_batch(struct store *s, const uint64_t *keys, size_t n, const st
     record_decoder_stream(seat->decoder, batch_bytes > STREAM_BYTES);
     for (size_t i = 0; i < n && ok; i++) {
         ok = decode_one(seat, value_span(seat->values[i]), out, i, e);
+        store_touched(s);
         if (!ok)
             err_wrap(e, "row %" PRIu64 ", clip %u, view %u", store_key_row(keys[i]),
                      store_key_clip(keys[i]), store_key_view(keys[i]));
@@ -391,6 +391,7 @@ bool store_get_info(struct store *s, uint64_t key, struct record_info *out,
     bool ok = store_lookup(s, seat, key, &value, e) && record_parse(value_span(value), out, e) &&
               track_value(s, seat, store_key_row(key), &entry, e) &&
               track_entry_augment(entry, key, augment, e);
+    store_touched(s);
     store_leave(s, seat);
     return ok;
 }

@@ -46,10 +46,9 @@ MUST_CHECK bool store_lookup(struct store *s, struct store_seat *seat, uint64_t 
 /* Room for n values. */
 void store_seat_reserve(struct store_seat *seat, size_t n);
 
-/* store/resident.c, of a store that stays small: a record is about to be read; while the map cannot
- * move, after reading. */
-void store_count_touched(struct store *s);
-void store_drop_if_due(struct store *s);
+/* A record was read, before store_leave. Of a store that stays small, pages are dropped now and
+ * then: what was looked up stays valid. */
+void store_touched(struct store *s);
 
 /* Asks the kernel for the pages of seat->values[0, n), in the background. */
 void store_ask_for_pages(struct store *s, struct store_seat *seat, size_t n);

@@ -12,11 +12,11 @@
  * Pages of the map that reads have touched count as this process's resident memory until the kernel
  * wants them back, though they are its cache: a process that has passed through 4 GB of records
  * shows 4 GB. Unmapped (MADV_DONTNEED on a shared mapping of a file), they stay in the cache, and
- * the next read maps them again. A fault maps up to 16 neighbours that are cached, other records
- * among them, so that the whole map is dropped and not the records that were read. LMDB does not
- * say where it lies; the kernel does.
+ * the next read maps them again. A fault maps cached neighbours, too, 64 KiB or a whole large
+ * folio, up to 2 MiB, other records among them: so the whole map is dropped and not the records
+ * that were read. LMDB does not say where it lies; the kernel does.
  */
-enum { TOUCHED_MAX = 512 }; /* records; with their neighbours about 50 MB */
+enum { TOUCHED_MAX = 32 }; /* records; with their neighbours at most 64 MiB or so */
 
 /* A line of /proc/self/maps: "start-end perms offset major:minor inode path". */
 static void drop_if_of(const char *line, const struct stat *file)
@@ -50,16 +50,8 @@ void store_stay_small(struct store *s)
     s->stays_small = true;
 }
 
-void store_count_touched(struct store *s)
+void store_touched(struct store *s)
 {
-    if (s->stays_small)
-        atomic_fetch_add(&s->n_touched, 1);
-}
-
-void store_drop_if_due(struct store *s)
-{
-    if (!s->stays_small || atomic_load(&s->n_touched) < TOUCHED_MAX)
-        return;
-    atomic_store(&s->n_touched, 0);
-    drop_pages(s);
+    if (s->stays_small && atomic_fetch_add(&s->n_touched, 1) % TOUCHED_MAX == TOUCHED_MAX - 1)
+        drop_pages(s);
 }

@@ -111,7 +111,7 @@ void store_close(struct store *s);
  * has open alone. Snapshots and the pinned part go on; nothing of it may be in use. */
 MUST_CHECK bool store_reopen(struct store *s, struct err *e);
 
-/* From here on what reads touch leaves this process's resident memory every few hundred records,
+/* From here on what reads touch leaves this process's resident memory every 32 records,
  * and stays in the kernel's cache: for one that passes through more than it means to hold. Before
  * other threads read. */
 void store_stay_small(struct store *s);

@@ -3,7 +3,7 @@
 
 /*
  * A reader that stays small: pages of the map that were read are no longer in its resident memory,
- * and the next read finds them as they were. 24 MB of records, of which at most a third, with
+ * and the next read finds them as they were. 24 MB of records, of which at most half, with
  * neighbours, may stay.
  */
 enum { SIDE = 128, N_VALUES = SIDE * SIDE, N_ROWS = 1536, BATCH = 32 };

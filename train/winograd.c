@@ -77,7 +77,7 @@ static size_t block_tiles(size_t n_tiles, size_t channels, size_t bytes)
  * kernel turned. */
 struct filter {
     struct tiles from, to;
-    size_t n_tiles, block_tiles, n_rounds;
+    size_t n_tiles, block_tiles;
     size_t slice, end_slice; /* channels of the result: of weights at a time, of points at a time */
     size_t weight_floats, thread_floats;
 };
@@ -97,7 +97,6 @@ static struct filter filter_of(const struct winograd *g, bool turned)
     f.end_slice = cached ? PANEL : f.slice;
     f.block_tiles = block_tiles(share_max, depth + f.end_slice,
                                 cached ? CACHED_BLOCK_BYTES : LARGE_BLOCK_BYTES);
-    f.n_rounds = divide_up(share_max, f.block_tiles);
     f.thread_floats = block_floats(f.block_tiles, depth) + block_floats(f.block_tiles, f.end_slice);
     return f;
 }
@@ -175,14 +174,15 @@ static void filter_run(const struct winograd *g, bool turned, const float *x, co
     {
         size_t thread = (size_t)omp_get_thread_num(), n_threads = (size_t)omp_get_num_threads();
         struct range tiles = share_tiles(f.n_tiles, thread, n_threads);
+        size_t share_max = round_up(divide_up(f.n_tiles, n_threads), PRODUCT_ROWS);
         float *in = scratch + f.weight_floats + thread * f.thread_floats;
         float *out = in + block_floats(f.block_tiles, (size_t)f.from.channels);
         if (resident) {
             filter_weights(g, &f, turned, 0, thread, n_threads, weight, points);
 #pragma omp barrier
         }
-        for (size_t round = 0; round < f.n_rounds; round++) {
-            size_t first = size_min(tiles.end, tiles.begin + round * f.block_tiles);
+        for (size_t at = 0; at < share_max; at += f.block_tiles) { /* as often in each thread */
+            size_t first = size_min(tiles.end, tiles.begin + at);
             size_t count = size_min(f.block_tiles, tiles.end - first);
             struct slice part = {.first = first,
                                  .count = count,
@@ -218,7 +218,7 @@ void winograd_backward_data(const struct winograd *g, const float *dy, const flo
 
 struct gradient {
     struct tiles in, out;
-    size_t n_tiles, block_tiles, n_blocks;
+    size_t n_tiles, block_tiles;
     size_t n_teams;      /* of threads, each with sums of its own */
     size_t slice;        /* output channels at a time */
     size_t sums_floats;  /* of a slice */
@@ -243,7 +243,6 @@ static struct gradient gradient_of(const struct winograd *g)
         bytes = CACHED_BLOCK_BYTES;
     }
     a.block_tiles = block_tiles(share_max, channels, bytes);
-    a.n_blocks = divide_up(share_max, a.block_tiles);
     a.block_floats =
         block_floats(a.block_tiles, (size_t)g->c_in) + block_floats(a.block_tiles, a.slice);
     return a;
@@ -280,11 +279,10 @@ struct team {
     float *in, *out, *sums;
 };
 
-static struct team team_of(const struct winograd *g, const struct gradient *a, size_t thread,
-                           size_t n_threads, float *scratch)
+static struct team team_of(const struct winograd *g, const struct gradient *a, size_t team,
+                           size_t thread, size_t n_threads, float *scratch)
 {
     bool alone = a->n_teams > 1;
-    size_t team = alone ? thread : 0;
     struct team t = {.member = alone ? 0 : thread,
                      .n_members = alone ? 1 : n_threads,
                      .tiles = share_tiles(a->n_tiles, team, a->n_teams)};
@@ -344,12 +342,13 @@ void winograd_backward_weight(const struct winograd *g, const float *x, const fl
 #pragma omp parallel num_threads(a.n_teams > 1 ? (int)a.n_teams : g->threads)
     {
         size_t thread = (size_t)omp_get_thread_num(), n_threads = (size_t)omp_get_num_threads();
-        assert(a.n_teams == 1 || n_threads == a.n_teams);
-        struct team t = team_of(g, &a, thread, n_threads, scratch);
         for (size_t channel = 0; channel < c_out; channel += a.slice) {
             size_t width = size_min(a.slice, c_out - channel);
             struct range rows = share(width, thread, n_threads);
-            team_sum(g, &a, &t, channel, width, x, dy);
+            for (size_t team = a.n_teams > 1 ? thread : 0; team < a.n_teams; team += n_threads) {
+                struct team t = team_of(g, &a, team, thread, n_threads, scratch);
+                team_sum(g, &a, &t, channel, width, x, dy);
+            }
             if (a.n_teams > 1) {
 #pragma omp barrier
                 add_teams(&a, thread, n_threads, scratch);

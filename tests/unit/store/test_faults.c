@@ -3,6 +3,7 @@ enum { N_ROWS = 12, TRACKS_PER_COMMIT = 3 };
 #include "tests/unit/store/crash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -20,6 +21,9 @@ static struct {
     long at_call;     /* and when, counted from 1 */
     long n_calls;
     bool hit;
+    bool unsynced;      /* pages of records were written since the last sync */
+    uint32_t n_commits; /* meta pages, each of which makes a commit what counts */
+    uint32_t n_early;   /* of these, before what they lead to was safe, or not waited for */
 } disk;
 
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset);
@@ -40,20 +44,39 @@ static bool faulty(size_t *n)
     return true;
 }
 
+/* LMDB's two meta pages are the first of the file; a commit writes 120 bytes of one. (Less than
+ * LOCK_BYTES_MAX is the process id in writer.lock.) */
+static void note_write(int fd, size_t n, off_t offset)
+{
+    enum { LOCK_BYTES_MAX = 32 };
+    long page_bytes = sysconf(_SC_PAGESIZE);
+    if (n < LOCK_BYTES_MAX)
+        return;
+    if (offset < 2 * page_bytes && n < (size_t)page_bytes) {
+        disk.n_commits++;
+        disk.n_early += disk.unsynced || !(fcntl(fd, F_GETFL) & O_DSYNC);
+    } else {
+        disk.unsynced = true;
+    }
+}
+
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
 {
+    note_write(fd, n, offset);
     return faulty(&n) ? -1 : syscall(SYS_pwrite64, fd, bytes, n, offset);
 }
 
 ssize_t writev(int fd, const struct iovec *pieces, int n_pieces)
 {
     size_t n = (size_t)n_pieces;
+    disk.unsynced = true;
     return faulty(&n) ? -1 : syscall(SYS_writev, fd, pieces, n);
 }
 
 int fdatasync(int fd)
 {
     size_t n = 0;
+    disk.unsynced = false;
     return faulty(&n) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
@@ -129,8 +152,24 @@ static void test_short_write_at_each_call(void)
     check_each_call(FAULT_SHORT);
 }
 
+/* What a loss of power may not undo: each commit's pages are synced before the meta page that leads
+ * to them is written, and that write is waited for. */
+static void test_commits_are_synced(void)
+{
+    struct err e = {0};
+    struct order order = {KILL_NEVER, 0, -1};
+    char dir[PATH_BYTES];
+    fixture_dir(dir);
+    disk.n_commits = disk.n_early = 0;
+    CHECK_OK(write_all(dir, &order, &e), &e);
+    CHECK(disk.n_commits >= N_ROWS / TRACKS_PER_COMMIT);
+    CHECK_U64(disk.n_early, 0);
+    fixture_remove(dir);
+}
+
 int main(void)
 {
+    RUN(test_commits_are_synced);
     RUN(test_no_space_at_each_call);
     RUN(test_io_error_at_each_call);
     RUN(test_short_write_at_each_call);

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "store/batch.h"
+#include "store/doctor.h"
 #include "store/reader.h"
 #include "tests/unit/store/fixture.h"
 
@@ -225,6 +226,55 @@ static void test_threads_share_one_batch(void)
     fixture_remove(dir);
 }
 
+/* Counts the slots of LMDB's reader table that hold a transaction: "pid thread txnid", "-" where
+ * there is none. */
+static int count_held(const char *line, void *arg)
+{
+    char txn[32];
+    long pid;
+    size_t *n_held = arg;
+    if (sscanf(line, "%ld %*s %31s", &pid, txn) == 2 && strcmp(txn, "-") != 0)
+        ++*n_held;
+    return 0;
+}
+
+static size_t held(struct store *s)
+{
+    size_t n = 0;
+    CHECK(mdb_reader_list(s->env.mdb, count_held, &n) >= 0);
+    return n;
+}
+
+/* Between reads no transaction is held, also by who holds a snapshot: a writer may use again all
+ * pages that it left. */
+static void test_no_transaction_is_held(void)
+{
+    static const uint64_t rows[] = {1, 2};
+    struct err e = {0};
+    struct store *s = NULL;
+    struct store_seat *seat;
+    struct store_snapshot snap = {0};
+    float out[2 * FIXTURE_VIEWS * N_VALUES];
+    char dir[PATH_BYTES];
+    fixture_dir(dir);
+    CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    CHECK_U64(held(s), 0);
+    CHECK_OK(store_snapshot_init(s, &snap, &e), &e);
+    CHECK_U64(held(s), 0);
+    store_prefetch(s, snap.keys, snap.n_keys);
+    CHECK_OK(store_read_batch(s, snap.keys, snap.n_keys, FIXTURE_FRAMES, FIXTURE_MELS, out, &e),
+             &e);
+    CHECK_U64(held(s), 0);
+    CHECK_OK(store_enter(s, &seat, &e), &e);
+    CHECK_U64(held(s), 1); /* it can be seen */
+    store_leave(s, seat);
+    CHECK_U64(held(s), 0);
+    store_snapshot_release(&snap);
+    store_close(s);
+    fixture_remove(dir);
+}
+
 /* ---------------------------------------------------------------- forks, deaths */
 
 static void test_use_after_fork_refused(void)
@@ -312,6 +362,7 @@ static void test_stale_readers_are_cleared(void)
     static const uint64_t rows[] = {1, 2};
     struct err e = {0};
     struct store *keeper = NULL, *s = NULL;
+    struct doctor_report report = {0};
     char dir[PATH_BYTES];
     int dead = -1;
     fixture_dir(dir);
@@ -339,6 +390,8 @@ static void test_stale_readers_are_cleared(void)
     CHECK(wait_for(child) == 128 + SIGKILL);
     CHECK_OK(store_open(dir, &s, &e), &e);
     CHECK_U64(s->env.n_stale_readers, 1);
+    CHECK_OK(store_examine(s, dir, &report, &e), &e);
+    CHECK_U64(report.n_stale_readers, 1);
     CHECK_U64(mdb_reader_check(s->env.mdb, &dead), 0);
     CHECK_U64(dead, 0);
     store_close(s);
@@ -561,6 +614,7 @@ int main(void)
     RUN(test_reader_follows_a_growing_file);
     RUN(test_threads_share_one_store);
     RUN(test_threads_share_one_batch);
+    RUN(test_no_transaction_is_held);
     RUN(test_use_after_fork_refused);
     RUN(test_reopened_after_fork);
     RUN(test_stale_readers_are_cleared);

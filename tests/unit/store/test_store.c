@@ -150,6 +150,56 @@ static void test_putting_twice_changes_nothing(void)
     fixture_remove(dir);
 }
 
+/* Puts another content under row 2, which is there. */
+static bool put_other_content(const char *dir, bool *added, struct err *e)
+{
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct store_writer *w = NULL;
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct buf record;
+    buf_init(&record, RECORD_MAX_BYTES);
+    bool ok = fixture_record(enc, 777, &record, e);
+    struct store_view view = {store_key(2, 0, 0), buf_span(&record), ""};
+    struct store_track track = {2, "TR00000002", 5, &view, 1};
+    ok = ok && store_writer_open(dir, &recipe, &params, &w, e) &&
+         store_put_track(w, &track, 0, added, e) && store_commit(w, e);
+    store_writer_close(w);
+    buf_release(&record);
+    record_encoder_free(enc);
+    return ok;
+}
+
+/* A record that is there stays as it is, whatever is put under its key. */
+static void test_no_record_is_rewritten(void)
+{
+    static const uint64_t rows[] = {1, 2};
+    struct err e = {0};
+    struct store *s = NULL;
+    struct verify_report report;
+    float before[N_VALUES], after[N_VALUES];
+    uint64_t key = store_key(2, 0, 0);
+    char dir[PATH_BYTES];
+    bool added = true;
+    fixture_dir(dir);
+    CHECK_OK(fixture_write(dir, rows, 2, 1, &e), &e);
+    struct store_stat st = stat_of(dir);
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    CHECK_OK(store_read_batch(s, &key, 1, FIXTURE_FRAMES, FIXTURE_MELS, before, &e), &e);
+    store_close(s);
+    CHECK_OK(put_other_content(dir, &added, &e), &e);
+    CHECK(!added);
+    CHECK_U64(stat_of(dir).root, st.root);
+    CHECK_U64(stat_of(dir).clips, st.clips);
+    CHECK_OK(store_open(dir, &s, &e), &e);
+    CHECK_OK(store_read_batch(s, &key, 1, FIXTURE_FRAMES, FIXTURE_MELS, after, &e), &e);
+    CHECK(memcmp(before, after, sizeof before) == 0);
+    store_close(s);
+    CHECK_OK(store_verify(dir, true, NULL, &report, &e), &e);
+    CHECK_U64(report.n_damaged, 0);
+    fixture_remove(dir);
+}
+
 static void test_commit_policy(void)
 {
     struct err e = {0};
@@ -681,6 +731,7 @@ int main(void)
     RUN(test_what_goes_in_comes_out);
     RUN(test_root_is_the_content);
     RUN(test_putting_twice_changes_nothing);
+    RUN(test_no_record_is_rewritten);
     RUN(test_commit_policy);
     RUN(test_other_recipe_refused);
     RUN(test_newer_store_refused);

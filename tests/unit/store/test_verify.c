@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "store/verify.h"
 #include "tests/unit/store/fixture.h"
 
@@ -276,6 +277,92 @@ static void test_lost_record(void)
     fixture_remove(dir);
 }
 
+/* What is behind a record in its page is zeros, also where LMDB gives a page of memory that held
+ * something: it zeroes the last of several, and does not a single one that a commit before had. */
+static void test_padding_is_zero(void)
+{
+    enum { FRAMES = 100, MELS = 40, PAGE_BYTES_MAX = 4080, LEAF_BYTES_MAX = 2022 };
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct record_info meta = {.n_frames = FRAMES, .n_mels = MELS, .spec_hash = FIXTURE_SPEC};
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct store_writer *w = NULL;
+    struct findings f = {0};
+    struct err e = {0};
+    struct buf record;
+    float db[FRAMES * MELS];
+    char dir[PATH_BYTES];
+    fixture_dir(dir);
+    buf_init(&record, RECORD_MAX_BYTES);
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    for (uint64_t row = 0; row < N_ROWS; row++) {
+        bool added;
+        fixture_clip(row, FRAMES, MELS, db);
+        CHECK_OK(record_encode(enc, db, FIXTURE_TOP_DB, &meta, &record, &e), &e);
+        CHECK(record.len > LEAF_BYTES_MAX && record.len < PAGE_BYTES_MAX);
+        struct store_view view = {store_key(row, 0, 0), buf_span(&record), ""};
+        struct store_track track = {row, "TR", row, &view, 1};
+        CHECK_OK(store_put_track(w, &track, 0, &added, &e) && store_commit(w, &e), &e);
+    }
+    store_writer_close(w);
+    CHECK_U64(verify(dir, false, &f).n_damaged, 0);
+    CHECK_STR(f.all, "");
+    buf_release(&record);
+    record_encoder_free(enc);
+    fixture_remove(dir);
+}
+
+/* Sets 4 bytes of a record and makes its checksum right again. */
+static void forge(struct buf *record, size_t at, const void *bytes)
+{
+    memcpy(record->data + at, bytes, 4);
+    uint64_t sum = hash64(record->data + RECORD_HEADER_BYTES, record->len - RECORD_HEADER_BYTES,
+                          hash64(record->data, 56, 0));
+    memcpy(record->data + 56, &sum, sizeof sum);
+}
+
+/* What only --deep sees: checksums that are right over values that cannot be decoded, or that
+ * cannot be so far off as their certificate says. */
+static void test_deep_sees_more(void)
+{
+    enum { MAX_ERROR_AT = 28, LOW_BYTES_AT = 64 };
+    static const char *const want[] = {"row 90, clip 0, view 0: its error certificate",
+                                       "row 91, clip 0, view 0: record is damaged"};
+    const float error_db = 1.5F;
+    const uint32_t low_bytes = UINT32_MAX;
+    struct store_recipe recipe = fixture_recipe();
+    struct store_writer_params params = fixture_params();
+    struct record_encoder *enc = record_encoder_new(RECORD_U8, 1);
+    struct store_writer *w = NULL;
+    struct err e = {0};
+    struct buf record;
+    struct findings shallow = {0}, deep = {0};
+    char dir[PATH_BYTES];
+    make_store(dir);
+    buf_init(&record, RECORD_MAX_BYTES);
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    for (uint64_t row = 90; row <= 91; row++) {
+        bool added;
+        CHECK_OK(fixture_record(enc, row, &record, &e), &e);
+        if (row == 90)
+            forge(&record, MAX_ERROR_AT, &error_db);
+        else
+            forge(&record, LOW_BYTES_AT, &low_bytes);
+        struct store_view view = {store_key(row, 0, 0), buf_span(&record), ""};
+        struct store_track track = {row, "TR", row, &view, 1};
+        CHECK_OK(store_put_track(w, &track, 0, &added, &e), &e);
+    }
+    CHECK_OK(store_commit(w, &e), &e);
+    store_writer_close(w);
+    CHECK_U64(verify(dir, false, &shallow).n_damaged, 0);
+    CHECK_U64(verify(dir, true, &deep).n_damaged, ARRAY_LEN(want));
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        CHECK(strstr(deep.all, want[i]));
+    buf_release(&record);
+    record_encoder_free(enc);
+    fixture_remove(dir);
+}
+
 int main(void)
 {
     RUN(test_whole_store_is_whole);
@@ -285,5 +372,7 @@ int main(void)
     RUN(test_garbage_in_the_tree);
     RUN(test_swapped_records);
     RUN(test_lost_record);
+    RUN(test_padding_is_zero);
+    RUN(test_deep_sees_more);
     return test_done();
 }

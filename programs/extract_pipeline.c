@@ -27,7 +27,6 @@ enum {
     TODO_PER_THREAD = 2,     /* enough that no worker waits while the owner commits */
     DEFAULT_THREADS_MAX = 8, /* of extract.threads = 0: some 300 previews/s, more than any fetch */
     JOB_RECORDS_MAX_BYTES = 64 << 20, /* of all jobs together */
-    BATCH_MAX_BYTES = 16 << 20,       /* of records in one commit */
     UNCOMMITTED_MAX = 2048,           /* tracks */
     LIST_AHEAD = 1024,                /* items a listing finds beside the claimed ones */
 };
@@ -180,7 +179,7 @@ static bool open_store(struct stage *s, struct err *e)
     struct store_writer_params params = {
         .map_bytes = set->store.map_gib << 30,
         .commit_clips = set->store.commit_clips,
-        .commit_bytes = BATCH_MAX_BYTES,
+        .commit_bytes = STORE_COMMIT_BYTES,
         .commit_ns = set->store.commit_ms * NS_PER_MS,
         .disk_floor_bytes = set->disk_floor_mib << 20,
     };

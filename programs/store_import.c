@@ -19,7 +19,7 @@
 
 extern char **environ;
 
-enum { REFUSALS_SHOWN = 20, COMMIT_BYTES = 8 << 20 };
+enum { REFUSALS_SHOWN = 20 };
 
 static bool as_json, mels_first, relative;
 static const char *dtype_name = "", *member = "", *prefix = "";
@@ -117,7 +117,7 @@ static bool params_make(const char *dir, struct store_import_params *p,
     p->spec = spec;
     p->writer = (struct store_writer_params){.map_bytes = s.store.map_gib << 30,
                                              .commit_clips = s.store.commit_clips,
-                                             .commit_bytes = COMMIT_BYTES,
+                                             .commit_bytes = STORE_COMMIT_BYTES,
                                              .commit_ns = UINT64_MAX,
                                              .disk_floor_bytes = s.disk_floor_mib << 20};
     return spec_text(spec, e);

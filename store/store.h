@@ -26,7 +26,8 @@ enum {
     STORE_RECIPE_BYTES = 2048,
     STORE_TRACK_ID_BYTES = 65,
     STORE_AUGMENT_BYTES = 512,
-    STORE_VIEWS_MAX = 256
+    STORE_VIEWS_MAX = 256,
+    STORE_COMMIT_BYTES = 8 << 20 /* of a commit, for whoever has no reason to choose another */
 };
 
 static inline uint64_t store_key(uint64_t row, uint32_t clip_i, uint32_t view_i)

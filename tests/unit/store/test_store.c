@@ -228,6 +228,19 @@ static void test_commit_policy(void)
     CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
     CHECK_OK(fixture_put(w, enc, 3, &added, &e), &e);
     CHECK(store_commit_due(w, 0));
+    CHECK_OK(store_commit(w, &e), &e);
+    store_writer_close(w);
+
+    /* The limit of extract and import: with their padding, records of a commit take no more. */
+    params.commit_clips = UINT64_MAX;
+    params.commit_bytes = STORE_COMMIT_BYTES;
+    CHECK_OK(store_writer_open(dir, &recipe, &params, &w, &e), &e);
+    uint64_t before = stat_of(dir).payload_bytes, row = 4;
+    for (; !store_commit_due(w, 0); row++)
+        CHECK_OK(fixture_put(w, enc, row, &added, &e), &e);
+    CHECK_OK(store_commit(w, &e), &e);
+    uint64_t payload = stat_of(dir).payload_bytes - before;
+    CHECK(payload > 4 << 20 && payload <= 8 << 20);
     store_writer_close(w);
     record_encoder_free(enc);
     fixture_remove(dir);

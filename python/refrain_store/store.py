@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Iterator, Sequence, Union
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import _library, _memory
 from ._library import COrder, CPinned, CRecord, CStat, StoreError
 
 PathLike = Union[str, "os.PathLike[str]"]
 KeysLike = Union[Sequence[int], np.ndarray]
+KeyOrKeys = Union[int, np.ndarray]
 
 _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.uint8): 1}
 _STORED_AS = {2: "u12", 3: "f32", 4: "raw", 5: "archive", 7: "u8"}
@@ -29,18 +31,18 @@ def key_of(row: int, clip: int = 0, view: int = 0) -> int:
     return row << 16 | clip << 8 | view
 
 
-def row_of(key):
+def row_of(key: KeyOrKeys) -> KeyOrKeys:
     """The row of a key, or of an array of keys."""
     return key >> 16 if isinstance(key, int) else np.asarray(key, np.uint64) >> np.uint64(16)
 
 
-def clip_of(key):
+def clip_of(key: KeyOrKeys) -> KeyOrKeys:
     """The clip of a key, or of an array of keys."""
     return (key >> 8 & 255 if isinstance(key, int)
             else np.asarray(key, np.uint64) >> np.uint64(8) & np.uint64(255))
 
 
-def view_of(key):
+def view_of(key: KeyOrKeys) -> KeyOrKeys:
     """The view of a key, or of an array of keys."""
     return key & 255 if isinstance(key, int) else np.asarray(key, np.uint64) & np.uint64(255)
 
@@ -119,16 +121,29 @@ class Order:
         """Each track once an epoch, `records` neighbours of it."""
         return cls(_GROUPS, records, seed)
 
-    mode = property(lambda self: self._c.mode)
-    size = property(lambda self: self._c.size)
-    seed = property(lambda self: self._c.seed)
+    @property
+    def mode(self) -> int:
+        """Which of the four kinds of order it is, as a number of the library's."""
+        return self._c.mode
+
+    @property
+    def size(self) -> int:
+        """Blocks of a window, or records of a group; else 0."""
+        return self._c.size
+
+    @property
+    def seed(self) -> int:
+        """What everything that is drawn depends on, with epoch and position."""
+        return self._c.seed
 
     @property
     def epoch(self) -> int:
+        """How often everything was drawn before."""
         return self._c.epoch
 
     @property
     def position(self) -> int:
+        """How many draws of this epoch there were."""
         return self._c.position
 
     def begin_epoch(self, epoch: int) -> None:
@@ -136,6 +151,7 @@ class Order:
         self._c.epoch, self._c.position = epoch, 0
 
     def copy(self) -> "Order":
+        """Another one at the same place, that goes on by itself."""
         return Order(self.mode, self.size, self.seed, self.epoch, self.position)
 
     def __eq__(self, other: object) -> bool:
@@ -189,7 +205,7 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -274,8 +290,8 @@ class Store:
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
 
-    def read_batch(self, keys: KeysLike, out: np.ndarray | None = None, dtype=np.float32,
-                   threads: int = 1) -> np.ndarray:
+    def read_batch(self, keys: KeysLike, out: np.ndarray | None = None,
+                   dtype: DTypeLike = np.float32, threads: int = 1) -> np.ndarray:
         """Decodes the records of these keys, in this order, to (n, frames, mels).
 
         dtype float32 is dB; uint8 (of a store of 8 bits: not u12, f32) is levels, dB = level * scale + offset with

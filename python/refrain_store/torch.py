@@ -18,6 +18,7 @@ from typing import Any, Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from . import _shared
@@ -35,7 +36,8 @@ class StoreDataset(Dataset):
     training process in shared memory that is used again, without a copy; shared=False leaves that
     to PyTorch."""
 
-    def __init__(self, store: Store, dtype=np.float32, threads: int = 1, shared: bool = True):
+    def __init__(self, store: Store, dtype: DTypeLike = np.float32, threads: int = 1,
+                 shared: bool = True):
         self.store, self.dtype, self.threads = store, np.dtype(dtype), threads
         self._arena = _shared.Arena() if shared and hasattr(os, "memfd_create") else None
 

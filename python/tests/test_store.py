@@ -1,4 +1,8 @@
 import gc
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -10,6 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import FRAMES, MELS, VIEWS, make_store
+import refrain_store
 from refrain_store import Order, Store, StoreError, clip_of, key_of, row_of, view_of
 
 N = 20 * VIEWS
@@ -316,7 +321,65 @@ def test_nothing_stays_open(songs):
     assert n_open() == 0
 
 
+def test_gil_is_free_while_it_reads(songs):
+    """A thread that waits for the GIL gets it from the library's call, since nothing else lets go of
+    it here: the interpreter itself would switch after a thousand seconds."""
+    store, ran = Store(songs[0]), []
+    keys, go = store.keys[:], threading.Lock()
+    go.acquire()
+
+    def wait():
+        with go:
+            ran.append(True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        go.release()
+        for _ in range(2000):
+            if ran:
+                break
+            store.read_batch(keys)
+        was_free = bool(ran)
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert was_free
+
+
 # ---------------------------------------------------------------- the library itself
+
+def test_no_compiler_is_needed():
+    """What pip installed is Python alone, and says to type checkers that it has types."""
+    package = importlib.metadata.distribution("refrain-store")
+    assert "Root-Is-Purelib: true" in package.read_text("WHEEL")
+    assert any(path.name == "py.typed" for path in package.files)
+
+
+def functions_of(thing):
+    """A function itself, or those that a class of the package defines."""
+    found = [thing] if inspect.isfunction(thing) else vars(thing).values()
+    for function in (getattr(f, "__func__", getattr(f, "fget", f)) for f in found):
+        if inspect.isfunction(function) and "refrain_store" in function.__code__.co_filename:
+            yield function
+
+
+def test_typed_and_documented():
+    modules = [refrain_store]
+    if importlib.util.find_spec("torch"):
+        modules.append(importlib.import_module("refrain_store.torch"))
+    for thing in (getattr(module, name) for module in modules for name in module.__all__):
+        assert thing.__doc__
+        for function in functions_of(thing):
+            signature, private = inspect.signature(function), function.__name__.startswith("_")
+            assert private or function.__doc__, function
+            assert private or signature.return_annotation is not signature.empty, function
+            for name, parameter in signature.parameters.items():
+                typed = parameter.annotation is not parameter.empty
+                assert typed or name in ("self", "cls"), function
+
 
 def test_library_not_found():
     code = "from refrain_store import Store; Store('x')"

@@ -9,12 +9,13 @@ enum { N_ROWS = 12, TRACKS_PER_COMMIT = 3 };
 
 /*
  * The crash promise with a disk that fails: at each single write and sync that a run makes, in
- * turn, the call is refused (no space, I/O error) or comes back short. The run must end with a
- * sentence, and what it left must be whole and go on to the same root.
+ * turn, the call is refused (no space, I/O error), comes back short or is never made, because the
+ * process is killed. But for that the run must end with a sentence; what it left must be whole and
+ * go on to the same root.
  *
  * LMDB finds the functions below instead of libc's, because the program's symbols come first.
  */
-enum fault { FAULT_NONE, FAULT_ENOSPC, FAULT_EIO, FAULT_SHORT, FAULTS };
+enum fault { FAULT_NONE, FAULT_ENOSPC, FAULT_EIO, FAULT_SHORT, FAULT_KILL };
 
 static struct {
     enum fault fault; /* what happens */
@@ -36,6 +37,8 @@ static bool faulty(size_t *n)
     if (disk.fault == FAULT_NONE || ++disk.n_calls != disk.at_call)
         return false;
     disk.hit = true;
+    if (disk.fault == FAULT_KILL)
+        kill(getpid(), SIGKILL);
     if (disk.fault == FAULT_SHORT) {
         *n /= 2;
         return false;
@@ -80,7 +83,13 @@ int fdatasync(int fd)
     return faulty(&n) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
-enum { RUN_WHOLE = 0, RUN_FAILED_WELL = 1, RUN_FAILED_BADLY = 2, RUN_DID_NOT_NOTICE = 3 };
+enum {
+    RUN_WHOLE = 0,
+    RUN_FAILED_WELL = 1,
+    RUN_FAILED_BADLY = 2,
+    RUN_DID_NOT_NOTICE = 3,
+    RUN_KILLED = 128 + SIGKILL
+};
 
 /* Writes all rows with one fault; says through its exit code how it went. */
 static int run_with_fault(const char *dir, enum fault fault, long at_call, uint64_t *out_committed)
@@ -105,7 +114,7 @@ static int run_with_fault(const char *dir, enum fault fault, long at_call, uint6
         *out_committed = n;
     close(fds[0]);
     waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 static void check_each_call(enum fault fault)
@@ -124,11 +133,12 @@ static void check_each_call(enum fault fault)
         /* Half of one piece is the whole of it: a fault that changes nothing need not be noticed.
          */
         CHECK(result == RUN_WHOLE || result == RUN_FAILED_WELL ||
-              (fault == FAULT_SHORT && result == RUN_DID_NOT_NOTICE));
+              (fault == FAULT_SHORT && result == RUN_DID_NOT_NOTICE) ||
+              (fault == FAULT_KILL && result == RUN_KILLED));
         CHECK_OK(write_all(dir, &order, &e), &e);
         CHECK_U64(check_whole(dir, N_ROWS).root, root);
         fixture_remove(dir);
-        n_failed += result == RUN_FAILED_WELL;
+        n_failed += result == RUN_FAILED_WELL || result == RUN_KILLED;
         if (result == RUN_WHOLE)
             break;
     }
@@ -152,6 +162,11 @@ static void test_short_write_at_each_call(void)
     check_each_call(FAULT_SHORT);
 }
 
+static void test_killed_at_each_call(void)
+{
+    check_each_call(FAULT_KILL);
+}
+
 /* What a loss of power may not undo: each commit's pages are synced before the meta page that leads
  * to them is written, and that write is waited for. */
 static void test_commits_are_synced(void)
@@ -173,5 +188,6 @@ int main(void)
     RUN(test_no_space_at_each_call);
     RUN(test_io_error_at_each_call);
     RUN(test_short_write_at_each_call);
+    RUN(test_killed_at_each_call);
     return test_done();
 }

@@ -212,7 +212,7 @@ bool sequence_writer_open(const struct dataset *d, struct sequence_writer **out,
     const struct settings *s = &d->settings;
     const struct store_writer_params params = {.map_bytes = s->store.map_gib << 30,
                                                .commit_clips = COMMIT_SONGS,
-                                               .commit_bytes = 16 << 20,
+                                               .commit_bytes = STORE_COMMIT_BYTES,
                                                .commit_ns = s->store.commit_ms * NS_PER_MS,
                                                .disk_floor_bytes = s->disk_floor_mib << 20};
     struct sequence_writer *w = mem_zalloc(1, sizeof *w);

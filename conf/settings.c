@@ -200,8 +200,7 @@ static const struct conf_key keys[] = {
      "of ntxent: cosines are divided by it", NULL},
     {"train.negatives", CONF_ENUM, AT(train.negatives), "semi_hard", 0, 0, "",
      "what pushes an anchor away: a clip drawn for it alone, or of the batch's clips of other "
-     "songs "
-     "all, the nearest beyond the positive, the nearest",
+     "songs all, the nearest beyond the positive, the nearest",
      "drawn|batch|semi_hard|hardest"},
     {"train.jitter", CONF_BOOL, AT(train.jitter), "on", 0, 0, "",
      "change training pictures a little each time they are read: floor, tilt, pitch, masks", NULL},
